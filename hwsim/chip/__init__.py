@@ -1,0 +1,29 @@
+"""The chip room: profiles, kernel tables, the catalogue, and hardware points."""
+
+from hwsim.chip.catalogue import chip_names, kernel_table_names
+from hwsim.chip.dataflows import DATAFLOWS, Dataflow
+from hwsim.chip.kernels import KERNEL_KINDS, KernelCost, KernelKind, KernelTable
+from hwsim.chip.loader import load_chip, load_kernel_table
+from hwsim.chip.points import HardwarePoints
+from hwsim.chip.schema import ArrayEngine, Chip, CoreEngine, Memory
+from hwsim.chip.words import chip_cells, field_cells
+
+__all__ = [
+    "DATAFLOWS",
+    "KERNEL_KINDS",
+    "ArrayEngine",
+    "Chip",
+    "CoreEngine",
+    "Dataflow",
+    "HardwarePoints",
+    "KernelCost",
+    "KernelKind",
+    "KernelTable",
+    "Memory",
+    "chip_cells",
+    "chip_names",
+    "field_cells",
+    "kernel_table_names",
+    "load_chip",
+    "load_kernel_table",
+]

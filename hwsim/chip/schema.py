@@ -1,0 +1,299 @@
+"""The profile schema: one chip as the cost models see it, one YAML file each in ``hw_profiles/``.
+
+Fields carry the units people write (MHz, KiB, pJ/byte); what the models read are properties and hardware points in SI and
+bytes. Physics has no defaults: a missing number is asked for. Structure has documented defaults, which reports list.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, model_validator
+
+from hwsim.chip.dataflows import DATAFLOWS, Dataflow
+from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTable
+from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
+
+NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+MAX_SIZE_BYTES = 2**50
+Contents = Literal["weights", "activations"]
+MemoryKind = Literal["sram", "tcm", "cache", "flash", "dram"]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Memory(_Model):
+    """A memory: its size, its port, what an access costs, and what may live there."""
+
+    name: str = Field(pattern=NAME, description="Unique name; without the size, which has a field of its own.")
+    size_bytes_: int | None = Field(None, alias="size_bytes", gt=0, description="Size. [B]")
+    size_kib: Positive | None = Field(None, description="Size. [KiB]")
+    size_mib: Positive | None = Field(None, description="Size. [MiB]")
+    bytes_per_cycle: Positive | None = Field(None, description="Port width per cycle of the chip's clock. [B/cycle]")
+    gb_per_s: Positive | None = Field(None, description="Port bandwidth, instead of bytes_per_cycle. [1e9 B/s]")
+    write_share: Positive = Field(1.0, le=1, description="Write bandwidth over read bandwidth.")
+    latency_cycles: NotNegative = Field(0.0, description="Cycles before a transfer's first byte. [cycle]")
+    pj_per_byte: NotNegative | None = Field(None, description="Energy of an access. [pJ/B]")
+    write_pj_per_byte: NotNegative | None = Field(None, description="Energy of a write, where it differs. [pJ/B]")
+    kind: MemoryKind | None = Field(
+        None, description="sram, tcm, cache, flash or dram; default: dram if last, else sram."
+    )
+    holds: tuple[Contents, ...] = Field(("weights", "activations"), min_length=1, description="What may live there.")
+    double_buffered: bool = Field(True, description="Whether transfers into it overlap computing.")
+    reserved_kib: NotNegative = Field(0.0, description="What the application keeps for itself. [KiB]")
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        sizes = [name for name in ("size_bytes", "size_kib", "size_mib") if name in _given(self)]
+        if len(sizes) != 1:
+            raise ValueError(f"size: give one of size_bytes, size_kib, size_mib (given: {', '.join(sizes) or 'none'})")
+        ports = [name for name in ("bytes_per_cycle", "gb_per_s") if name in _given(self)]
+        if len(ports) != 1:
+            raise ValueError(f"bandwidth: give one of bytes_per_cycle, gb_per_s (given: {', '.join(ports) or 'none'})")
+        if self.size_bytes > MAX_SIZE_BYTES:
+            raise ValueError(f"size = {self.size_bytes} B: must be <= 2^50 B")
+        if self.reserved_bytes >= self.size_bytes:
+            raise ValueError(f"reserved_kib = {self.reserved_kib:g}: must be less than the memory's size")
+        if self.kind == "flash" and self.holds != ("weights",):
+            raise ValueError("kind = flash: cannot be written to while running; give holds: [weights]")
+        return self
+
+    @property
+    def size_bytes(self) -> int:
+        """Size [B]."""
+        if self.size_bytes_ is not None:
+            return self.size_bytes_
+        if self.size_kib is not None:
+            return round(self.size_kib * BYTES_PER_KIB)
+        return round((self.size_mib or 0) * BYTES_PER_MIB)
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What the application keeps [B]."""
+        return round(self.reserved_kib * BYTES_PER_KIB)
+
+    def bytes_per_s(self, clock_hz: float) -> float:
+        """Return the read bandwidth [B/s] at the chip's clock."""
+        if self.bytes_per_cycle is not None:
+            return self.bytes_per_cycle * clock_hz
+        return (self.gb_per_s or 0) * BYTES_PER_GB
+
+
+class _Engine(_Model):
+    name: str = Field(pattern=NAME, description="Unique name.")
+    clock_mhz: Positive | None = Field(None, description="Its clock; default: the chip's. [MHz]")
+    memories: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Memories it reaches, nearest first; default: all."
+    )
+    takes: tuple[KernelKind, ...] = Field(KERNEL_KINDS, min_length=1, description="Layer kinds it runs; default: all.")
+
+    def memory_names(self, chip: Chip) -> list[str]:
+        """Return the memories it reaches, nearest first."""
+        return list(self.memories) if self.memories is not None else [memory.name for memory in chip.memories]
+
+
+class ArrayEngine(_Engine):
+    """A MAC array fed from the nearest memory it reaches."""
+
+    kind: Literal["array"]
+    rows: int = Field(gt=0, le=65536, description="Rows of PEs.")
+    cols: int = Field(gt=0, le=65536, description="Columns of PEs.")
+    dataflows: tuple[str | Dataflow, ...] = Field(min_length=1, description="Names of built-in dataflows, or own ones.")
+    macs_per_pe: dict[EngineDType, Positive] = Field(
+        {"int8": 1.0}, min_length=1, description="MACs of a PE per cycle, by dtype."
+    )
+    psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
+    vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
+
+    @model_validator(mode="after")
+    def _dataflows_known(self) -> Self:
+        for flow in self.dataflows:
+            if isinstance(flow, str) and flow not in DATAFLOWS:
+                raise ValueError(f"dataflows: no dataflow {flow!r}; known: {', '.join(DATAFLOWS)}; or define it here")
+        names = [flow if isinstance(flow, str) else flow.name for flow in self.dataflows]
+        if len(set(names)) != len(names):
+            raise ValueError(f"dataflows = {names}: each name may stand once")
+        return self
+
+    @cached_property
+    def dataflow_table(self) -> tuple[Dataflow, ...]:
+        """Its dataflows, names looked up."""
+        return tuple(DATAFLOWS[flow] if isinstance(flow, str) else flow for flow in self.dataflows)
+
+
+class CoreEngine(_Engine):
+    """A processor that runs a kernel library; what the library costs is in its kernel table."""
+
+    kind: Literal["core"]
+    core: str = Field(description="The core, such as cortex-m7.")
+    cores: int = Field(1, gt=0, le=1024, description="Cores that share a layer, as the kernel table was measured.")
+    peak_macs_per_cycle: dict[EngineDType, Positive] = Field(
+        min_length=1, description="MACs of a core per cycle, by dtype."
+    )
+    kernels: dict[str, str] = Field(min_length=1, description="Runtime -> kernel table, a file of hw_profiles/kernels.")
+    default_runtime: str | None = Field(None, description="The runtime used when none is asked for; default: the last.")
+    run_mw: Positive | None = Field(
+        None, description="Power of the whole chip at its supply while this core runs, MACs and memories included. [mW]"
+    )
+
+    # Set by the loader, which knows where kernel tables lie.
+    _table: KernelTable | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _runtime_known(self) -> Self:
+        if self.default_runtime is not None and self.default_runtime not in self.kernels:
+            raise ValueError(f"default_runtime = {self.default_runtime!r}: must be one of {', '.join(self.kernels)}")
+        return self
+
+    @property
+    def runtime(self) -> str:
+        """The runtime in force."""
+        return self.default_runtime or list(self.kernels)[-1]
+
+    @property
+    def kernel_table(self) -> KernelTable:
+        """The kernel table in force."""
+        assert self._table is not None, "a chip's kernel tables are attached when it is loaded"
+        return self._table
+
+    def with_table(self, table: KernelTable) -> CoreEngine:
+        """Return the engine with its kernel table attached."""
+        engine = self.model_copy()
+        engine._table = table
+        return engine
+
+
+Engine = Annotated[ArrayEngine | CoreEngine, Discriminator("kind")]
+
+
+class Chip(_Model):
+    """A chip: engines, memories nearest first, prices, and where every number is from."""
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of this format.")
+    name: str = Field(pattern=NAME, description="The chip's name.")
+    title: str = Field("", max_length=200, description="The chip in one line.")
+    clock_mhz: Positive = Field(description="Clock of memories, and of engines without one of their own. [MHz]")
+    process_nm: Positive | None = Field(None, description="Process node. [nm]")
+    supply_v: Positive | None = Field(None, description="Supply voltage of its power figures. [V]")
+    engines: tuple[Engine, ...] = Field(
+        min_length=1, max_length=16, description="In the order they are offered layers."
+    )
+    memories: tuple[Memory, ...] = Field(min_length=1, max_length=16, description="Nearest to the engines first.")
+    mac_pj: dict[EngineDType, NotNegative] = Field({}, description="Energy of a MAC, by dtype. [pJ]")
+    static_mw: NotNegative | None = Field(
+        None, description="Power while on, besides what engines and accesses take. [mW]"
+    )
+    outside: tuple[str, ...] = Field((), description="What the numbers leave out.")
+    sources: dict[str, str] = Field(min_length=1, description="Field path or * -> document and table, or 'assumed'.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*_duplicates("engines", self.engines), *_duplicates("memories", self.memories)]
+        known = {memory.name: memory for memory in self.memories}
+        for engine in self.engines:
+            where = f"engines.{engine.name}"
+            missing = [name for name in engine.memory_names(self) if name not in known]
+            problems += [f"{where}.memories: no memory {name!r}; this chip has {', '.join(known)}" for name in missing]
+            reached = [known[name] for name in engine.memory_names(self) if name in known]
+            homes = reached[1:] if isinstance(engine, ArrayEngine) and len(reached) > 1 else reached
+            for contents in ("weights", "activations"):
+                if not any(contents in memory.holds for memory in homes):
+                    problems.append(f"{where}.memories: none of them may hold {contents}; see memories.*.holds")
+            problems += self._missing_prices(engine, reached, where)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _missing_prices(self, engine: ArrayEngine | CoreEngine, reached: list[Memory], where: str) -> list[str]:
+        """Return a line for every energy that this engine's layers would need."""
+        if isinstance(engine, CoreEngine) and engine.run_mw is not None:
+            return []
+        problems = []
+        if not self.mac_pj:
+            also = f", or {where}.run_mw [mW]" if isinstance(engine, CoreEngine) else ""
+            problems.append(f"mac_pj: missing: give the energy of a MAC by dtype [pJ]{also}")
+        problems += [
+            f"memories.{memory.name}.pj_per_byte: missing: give the energy of an access [pJ/B]"
+            for memory in reached
+            if memory.pj_per_byte is None
+        ]
+        return problems
+
+    @property
+    def clock_hz(self) -> float:
+        """The chip's clock [Hz]."""
+        return self.clock_mhz * HZ_PER_MHZ
+
+    def memory(self, name: str) -> Memory:
+        """Return the memory of that name."""
+        return next(memory for memory in self.memories if memory.name == name)
+
+    def engine(self, name: str) -> ArrayEngine | CoreEngine:
+        """Return the engine of that name."""
+        return next(engine for engine in self.engines if engine.name == name)
+
+    def memory_kind(self, memory: Memory) -> MemoryKind:
+        """Return a memory's kind: as given, else DRAM for the last of several and SRAM for the others."""
+        if memory.kind is not None:
+            return memory.kind
+        return "dram" if len(self.memories) > 1 and memory is self.memories[-1] else "sram"
+
+    def replace(self, path: str, value: Any, **more: Any) -> Chip:
+        """Return a chip with fields changed and everything validated anew.
+
+        Args:
+            path: ``memories.sram.size_kib``, ``sram.size_kib`` where that is unambiguous, ``clock_mhz``, ``mac_pj.int8``.
+            value: The new value, in the path's unit.
+            more: Further fields of the chip itself, by keyword.
+
+        Raises:
+            UsageError: The path names no field.
+            ChipError: The value breaks a rule.
+        """
+        from hwsim.chip.paths import replaced
+
+        return replaced(self, {path: value, **more})
+
+    def get(self, path: str) -> Any:
+        """Return the field at a path, in its unit.
+
+        Raises:
+            UsageError: The path names no field.
+        """
+        from hwsim.chip.paths import value_at
+
+        return value_at(self, path)
+
+    def source_of(self, path: str) -> str:
+        """Return where a field's number is from: the source of the longest key that covers the path."""
+        from hwsim.chip.paths import source_of
+
+        return source_of(self, path)
+
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what stands in for what the profile leaves open, and which of its numbers are assumed."""
+        from hwsim.chip.assumptions import assumptions
+
+        return assumptions(self)
+
+
+def _duplicates(field: str, items: tuple[Any, ...]) -> list[str]:
+    names = [item.name for item in items]
+    return [f"{field}: two are named {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+def _given(model: BaseModel) -> set[str]:
+    """Return the fields that the file gives, by their names in the file."""
+    fields = type(model).model_fields
+    return {fields[name].alias or name for name in model.model_fields_set if getattr(model, name) is not None}
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """Return a model's given fields as plain values, as they would stand in the file."""
+    return model.model_dump(by_alias=True, exclude_unset=True)

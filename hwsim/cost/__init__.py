@@ -1,0 +1,25 @@
+"""The cost room: lowering, memory plan, array and core models, and the engine that joins them over hardware points."""
+
+from hwsim.cost.arena import Arena, Placement, plan_arena
+from hwsim.cost.array import OBJECTIVES
+from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
+from hwsim.cost.model import NOBODY, cost, engine_kinds
+from hwsim.cost.tiling import ORDERS
+from hwsim.cost.workload import Row, Workload, lower
+
+__all__ = [
+    "DIRECTIONS",
+    "NOBODY",
+    "OBJECTIVES",
+    "ORDERS",
+    "TENSOR_KINDS",
+    "Arena",
+    "Costs",
+    "Placement",
+    "Row",
+    "Workload",
+    "cost",
+    "engine_kinds",
+    "lower",
+    "plan_arena",
+]

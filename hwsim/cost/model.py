@@ -1,0 +1,288 @@
+"""The cost engine: a workload and hardware points go in, ``Costs`` come out. ``evaluate`` is one point of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
+from hwsim.cost.arena import Arena, plan_arena
+from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
+from hwsim.cost.core import run_layers
+from hwsim.cost.costs import FILTER, IFMAP, OFMAP, READ, WRITE, Costs
+from hwsim.cost.residency import Residency, place
+from hwsim.cost.vector import stream_layers
+from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload, lower
+from hwsim.errors import CostError, UsageError, did_you_mean
+from hwsim.graph import Graph
+from hwsim.units import BYTES_PER_KIB, J_PER_PJ
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Index = npt.NDArray[np.intp]
+NOBODY = -1
+
+
+def cost(
+    workload: Workload,
+    points: HardwarePoints,
+    *,
+    objective: str = "latency",
+    placed: Mapping[str, str] | None = None,
+) -> Costs:
+    """Cost a workload at every hardware point.
+
+    Args:
+        workload: A lowered net.
+        points: Hardware points of one chip structure.
+        objective: What each layer's mapping is chosen for: latency, energy, edp (their product) or traffic.
+        placed: ``weights`` or ``activations`` -> memory, where the profile's rule is not wanted.
+
+    Raises:
+        UsageError: The objective or a placement does not exist.
+        CostError: No engine takes a layer, or an engine lacks a rate or a kernel for it.
+    """
+    if objective not in OBJECTIVES:
+        hint = did_you_mean(objective, OBJECTIVES)
+        raise UsageError(f"objective = {objective!r}: must be one of {', '.join(OBJECTIVES)}{hint}")
+    chip = points.chip
+    engine = _assign(workload.rows, points)
+    used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY] or [chip.engines[0]]
+    arena = plan_arena(workload)
+    residency = place(
+        points,
+        _home_memories(points, used),
+        arena_bytes=arena.peak_bytes,
+        weight_bytes=workload.weight_bytes,
+        wanted=placed,
+    )
+    ledger = _Ledger(workload, points, residency)
+    mapped: Mapped | None = None
+    mapped_layers = np.zeros(0, dtype=np.intp)
+    for index, unit in enumerate(chip.engines):
+        layers = np.flatnonzero(engine == index)
+        if isinstance(unit, CoreEngine):
+            if len(layers):
+                ledger.run(layers, unit)
+        elif len(layers):
+            with_macs = np.array([workload.rows[i].nest is not None for i in layers])
+            if with_macs.any():
+                if mapped is not None:
+                    raise CostError(
+                        f"chip {chip.name!r}: two arrays share the net's layers; give each kind to one of them"
+                    )
+                mapped_layers = layers[with_macs]
+                mapped = ledger.map(mapped_layers, unit, objective)
+            if not with_macs.all():
+                ledger.stream(layers[~with_macs], unit)
+    return ledger.costs(objective, engine, arena, mapped, mapped_layers)
+
+
+def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
+    """Return each layer's engine: the first that takes its kind; −1 for what needs none."""
+    chip = points.chip
+    assigned = np.full(len(rows), NOBODY, dtype=np.int64)
+    for position, row in enumerate(rows):
+        if row.kind in (FREE, UNKNOWN):
+            continue
+        for index, engine in enumerate(chip.engines):
+            if row.kind in engine.takes and _has_rate(engine, row):
+                assigned[position] = index
+                break
+        else:
+            takers = [engine for engine in chip.engines if row.kind in engine.takes]
+            if not takers:
+                raise CostError(
+                    f"layer {row.layer.name!r}: no engine of {chip.name} takes {row.kind} layers; add a host core to the profile"
+                )
+            # Ask the first taker for its rate, for the sentence that says what it lacks.
+            if isinstance(takers[0], ArrayEngine):
+                macs_per_pe(takers[0], row.dtype)
+            assigned[position] = chip.engines.index(takers[0])
+    return assigned
+
+
+def _has_rate(engine: ArrayEngine | CoreEngine, row: Row) -> bool:
+    if isinstance(engine, CoreEngine) or row.nest is None:
+        return True
+    return row.dtype in engine.macs_per_pe or (row.dtype == "uint8" and "int8" in engine.macs_per_pe)
+
+
+def _home_memories(points: HardwarePoints, engines: Sequence[ArrayEngine | CoreEngine]) -> list[str]:
+    """Return the memories that can be home of a tensor: reached by every engine in use, and no array's tile buffer."""
+    names = [memory.name for memory in points.chip.memories]
+    for engine in engines:
+        reached = engine.memory_names(points.chip)
+        if isinstance(engine, ArrayEngine) and len(reached) > 1:
+            reached = reached[1:]
+        names = [name for name in names if name in reached]
+    if not names:
+        used = ", ".join(engine.name for engine in engines)
+        raise CostError(f"chip {points.chip.name!r}: engines {used} share no memory that could hold a net's tensors")
+    return names
+
+
+class _Ledger:
+    """Arrays being filled, engine by engine, and the sums taken over them at the end."""
+
+    def __init__(self, workload: Workload, points: HardwarePoints, residency: Residency) -> None:
+        self._workload, self._points, self._residency = workload, points, residency
+        self._memories = points.chip.memories
+        self._names = [memory.name for memory in self._memories]
+        layers, count, memories = len(workload.rows), points.count, len(self._memories)
+        self._cycles = np.zeros((layers, count))
+        self._compute_s = np.zeros((layers, count))
+        self._overhead_s = np.zeros((layers, count))
+        self._latency_s = np.zeros((layers, count))
+        self._peak = np.full((layers, count), np.nan)
+        self._memory_s = np.zeros((memories, layers, count))
+        self._traffic = np.zeros((memories, 2, 4, layers, count), dtype=np.int64)
+        self._mac_j = np.zeros((layers, count))
+        self._core_j = np.zeros((layers, count))
+        self._tiles = np.zeros((memories, count), dtype=np.int64)
+        self._runtime = np.zeros((memories, count), dtype=np.int64)
+
+    def map(self, at: Index, engine: ArrayEngine, objective: str) -> Mapped:
+        """Enter layers with MACs on an array."""
+        rows = [self._workload.rows[i] for i in at]
+        mapped = map_layers(rows, engine, self._points, self._residency, objective)
+        self._enter(at, mapped.cycles, mapped.compute_s, mapped.latency_s, mapped.activation_s, mapped.weight_s)
+        self._overhead_s[at] = mapped.overhead_s
+        hardware = self._points.engine(engine.name)
+        rates = np.array([macs_per_pe(engine, row.dtype) for row in rows])[:, None]
+        self._peak[at] = rates * (hardware.rows * hardware.cols)
+        prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
+        self._mac_j[at] = self._column(rows, "macs") * prices * J_PER_PJ
+        ofmap = np.broadcast_to(self._column(rows, "ofmap_bytes"), mapped.ifmap_bytes.shape)
+        self._enter_homes(at, mapped.ifmap_bytes, mapped.filter_bytes, ofmap)
+        reached = engine.memory_names(self._points.chip)
+        if len(reached) > 1:
+            buffer = self._names.index(reached[0])
+            self._memory_s[buffer][at] = mapped.buffer_s
+            self._traffic[buffer, READ, IFMAP][at] += mapped.buffer_ifmap_bytes
+            self._traffic[buffer, READ, FILTER][at] += mapped.buffer_filter_bytes
+            self._traffic[buffer, READ, OFMAP][at] += ofmap
+            self._traffic[buffer, WRITE, IFMAP][at] += mapped.ifmap_bytes
+            self._traffic[buffer, WRITE, FILTER][at] += mapped.filter_bytes
+            self._traffic[buffer, WRITE, OFMAP][at] += ofmap
+            self._tiles[buffer] = np.maximum(self._tiles[buffer], mapped.footprint_bytes.max(axis=0))
+        return mapped
+
+    def stream(self, at: Index, engine: ArrayEngine) -> None:
+        """Enter layers without MACs on an array's vector lanes."""
+        rows = [self._workload.rows[i] for i in at]
+        streamed = stream_layers(rows, engine, self._points, self._residency)
+        self._enter(
+            at, streamed.cycles, streamed.compute_s, streamed.latency_s, streamed.activation_s, streamed.weight_s
+        )
+        active = np.array([not row.view for row in rows])[:, None]
+        self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") * active for kind in ("ifmap", "filter", "ofmap")))
+
+    def run(self, at: Index, engine: CoreEngine) -> None:
+        """Enter layers on a core."""
+        rows = [self._workload.rows[i] for i in at]
+        ran = run_layers(rows, engine, engine.kernel_table, self._points, self._residency)
+        self._enter(at, ran.cycles, ran.compute_s, ran.latency_s, ran.activation_s, ran.weight_s)
+        self._overhead_s[at] = ran.call_s
+        columns, home, store = np.arange(self._points.count), self._residency.activations, self._residency.weights
+        np.add.at(self._runtime, (home.index, columns), round(engine.kernel_table.runtime_ram_kib * BYTES_PER_KIB))
+        np.add.at(self._runtime, (store.index, columns), round(engine.kernel_table.code_flash_kib * BYTES_PER_KIB))
+        hardware = self._points.engine(engine.name)
+        peaks = [engine.peak_macs_per_cycle.get(row.dtype, np.nan) for row in rows]
+        self._peak[at] = np.array(peaks)[:, None] * hardware.cores
+        if engine.run_mw is None:
+            prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
+            self._mac_j[at] = self._column(rows, "macs") * prices * J_PER_PJ
+        else:
+            self._core_j[at] = hardware.run_w * ran.latency_s
+        self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") for kind in ("ifmap", "filter", "ofmap")))
+
+    def costs(self, objective: str, engine: Ints, arena: Arena, mapped: Mapped | None, mapped_layers: Index) -> Costs:
+        """Return the finished record."""
+        points, workload = self._points, self._workload
+        macs = workload.column("macs")[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            utilization = np.where(macs > 0, macs / (self._peak * self._cycles), np.nan)
+        need = self._tiles + self._runtime
+        columns = np.arange(points.count)
+        np.add.at(need, (self._residency.activations.index, columns), arena.peak_bytes)
+        np.add.at(need, (self._residency.weights.index, columns), workload.weight_bytes)
+        memory_j = [self._access_energy(index) for index in range(len(self._memories))]
+        static_j = points.static_w * self._latency_s
+        return Costs(
+            workload=workload,
+            points=points,
+            objective=objective,
+            engine=engine,
+            arena=arena,
+            residency=self._residency,
+            cycles=self._cycles,
+            compute_s=self._compute_s,
+            memory_s=self._memory_s,
+            overhead_s=self._overhead_s,
+            latency_s=self._latency_s,
+            bound=self._bound(),
+            utilization=utilization,
+            traffic_bytes=self._traffic,
+            energy_j=np.stack([self._mac_j, *memory_j, self._core_j, static_j]),
+            need_bytes=need,
+            tile_bytes=self._tiles,
+            runtime_bytes=self._runtime,
+            mapped=mapped,
+            mapped_layers=mapped_layers,
+        )
+
+    def _bound(self) -> Ints:
+        """Return the largest term of each layer; the overhead counts only where it exceeds every other."""
+        terms = np.stack([self._compute_s, *self._memory_s, self._overhead_s])
+        largest = np.argmax(terms, axis=0)
+        # A core's per-call time is part of its computing, and names the bound when it is most of it.
+        by_calls = self._overhead_s > 0.5 * self._latency_s
+        largest = np.where(by_calls, len(terms) - 1, largest)
+        return np.where(self._latency_s == 0, len(terms), largest).astype(np.int64)
+
+    def _access_energy(self, index: int) -> Floats:
+        record = self._points.memory(self._names[index])
+        read, written = self._traffic[index].sum(axis=1)
+        return np.asarray((read * record.read_pj_per_byte + written * record.write_pj_per_byte) * J_PER_PJ)
+
+    def _enter(
+        self, at: Index, cycles: Floats, compute_s: Floats, latency_s: Floats, activation_s: Floats, weight_s: Floats
+    ) -> None:
+        self._cycles[at], self._compute_s[at], self._latency_s[at] = cycles, compute_s, latency_s
+        for index in range(len(self._memories)):
+            self._memory_s[index][at] += np.where(self._residency.activations.index == index, activation_s, 0.0)
+            self._memory_s[index][at] += np.where(self._residency.weights.index == index, weight_s, 0.0)
+
+    def _enter_homes(self, at: Index, ifmap: Ints, filter_: Ints, ofmap: Ints) -> None:
+        from_activations = np.array([self._workload.rows[i].activation_filter for i in at])[:, None]
+        for index in range(len(self._memories)):
+            here = self._residency.activations.index == index
+            self._traffic[index, READ, IFMAP][at] += np.where(here, ifmap + np.where(from_activations, filter_, 0), 0)
+            self._traffic[index, WRITE, OFMAP][at] += np.where(here, ofmap, 0)
+            stored = (self._residency.weights.index == index) & ~from_activations
+            self._traffic[index, READ, FILTER][at] += np.where(stored, filter_, 0)
+
+    def _column(self, rows: Sequence[Row], name: str) -> Ints:
+        return np.array([getattr(row, name) for row in rows], dtype=np.int64)[:, None]
+
+
+def engine_kinds(graph: Graph, chip: Chip) -> list[tuple[str, str, int, str]]:
+    """Return (kind, dtype, number of layers, engine) for every kind of layer of a net, in order of appearance.
+
+    The engine is the name of the one that would run them, ``none needed``, or ``NONE`` where no engine takes the kind.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    rows = lower(graph).rows
+    for row in rows:
+        counts[row.kind, row.dtype] = counts.get((row.kind, row.dtype), 0) + 1
+    first = {(row.kind, row.dtype): row for row in reversed(rows)}
+    return [(kind, dtype, count, _taker(chip, first[kind, dtype])) for (kind, dtype), count in counts.items()]
+
+
+def _taker(chip: Chip, row: Row) -> str:
+    if row.kind == FREE:
+        return "none needed"
+    return next((e.name for e in chip.engines if row.kind in e.takes and _has_rate(e, row)), "NONE")

@@ -1,0 +1,26 @@
+"""The graph room: tensors, layer types with their shape rules and counts, the graph and its builder."""
+
+from hwsim.graph import ops
+from hwsim.graph.builder import GraphBuilder
+from hwsim.graph.graph import Graph, Layer
+from hwsim.graph.tensor import BITS, DTYPES, DType, Quantization, Shape, Spec, Tensor, elements, packed_bytes
+from hwsim.graph.transform import fold_batch_norm, fuse_activations, with_random_weights
+
+__all__ = [
+    "BITS",
+    "DTYPES",
+    "DType",
+    "Graph",
+    "GraphBuilder",
+    "Layer",
+    "Quantization",
+    "Shape",
+    "Spec",
+    "Tensor",
+    "elements",
+    "fold_batch_norm",
+    "fuse_activations",
+    "ops",
+    "packed_bytes",
+    "with_random_weights",
+]

@@ -1,0 +1,97 @@
+"""Functions that the int8 kernels evaluate in fixed point: exponential, reciprocal, and the softmax made of them.
+
+A Qm.n number is an int32 with m integer bits and n = 31 − m fraction bits, held here in int64 arrays.
+
+Source: gemmlowp, ``fixedpoint/fixedpoint.h`` (exp_on_negative_values, one_over_one_plus_x_for_x_in_0_1); TensorFlow
+Lite, ``reference/softmax.h``, ``quantization_util.cc`` (PreprocessSoftmaxScaling, CalculateInputRadius) and
+``internal/common.h`` (GetReciprocal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.reference.requantize import INT32_MAX, INT32_MIN, MANTISSA_BITS, doubling_high_mul, quantize_multiplier
+from hwsim.reference.requantize import rounding_divide_by_pot as divide_by_pot
+
+Array = NDArray[Any]
+Integers = NDArray[np.int64]
+
+ONE = 2**31 - 1  # 1.0 in Q0.31, the nearest there is
+DIFF_INTEGER_BITS = 5  # softmax: x − max(x) in Q5.26
+SUM_INTEGER_BITS = 12  # softmax: the sum of exponentials in Q12.19
+EXP_MINUS_EIGHTH = 1895147668  # exp(−1/8) in Q0.31
+ONE_THIRD = 715827883  # 1/3 in Q0.31
+EXP_OF_MINUS_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)  # exp(−2^k), k = −2 … 4
+NEWTON_48_17 = 1515870810  # 48/17 in Q2.29: best linear start for 1/d on [1/2, 1]
+NEWTON_32_17 = -1010580540  # −32/17 in Q2.29
+
+
+def exp_on_negative(x: Integers) -> Integers:
+    """Return exp of Q5.26 numbers <= 0, in Q0.31."""
+    fraction_bits = MANTISSA_BITS - DIFF_INTEGER_BITS
+    quarter = 1 << (fraction_bits - 2)
+    within = (x & (quarter - 1)) - quarter  # x modulo 1/4, in [−1/4, 0)
+    result = _exp_near_minus_eighth(within << DIFF_INTEGER_BITS)
+    whole = within - x  # what is left: a sum of powers of two, each a factor exp(−2^k)
+    for power, factor in zip(range(-2, DIFF_INTEGER_BITS), EXP_OF_MINUS_POWERS, strict=True):
+        result = np.where(whole & (1 << (fraction_bits + power)), doubling_high_mul(result, factor), result)
+    return np.where(x == 0, ONE, result)
+
+
+def _exp_near_minus_eighth(x: Integers) -> Integers:
+    """Return exp of Q0.31 numbers in [−1/4, 0): the Taylor series about −1/8 to the fourth power."""
+    t = x + (1 << 28)
+    square = doubling_high_mul(t, t)
+    cube, fourth = doubling_high_mul(square, t), doubling_high_mul(square, square)
+    tail = divide_by_pot(doubling_high_mul(divide_by_pot(fourth, 2) + cube, ONE_THIRD) + square, 1)
+    return EXP_MINUS_EIGHTH + doubling_high_mul(EXP_MINUS_EIGHTH, t + tail)
+
+
+def reciprocal_of_one_plus(x: Integers) -> Integers:
+    """Return 1 / (1 + x) for Q0.31 numbers x in [0, 1), in Q0.31, by three Newton steps."""
+    half_denominator = (x + ONE + 1) // 2
+    y = NEWTON_48_17 + doubling_high_mul(half_denominator, NEWTON_32_17)
+    for _ in range(3):
+        error = (1 << 29) - doubling_high_mul(half_denominator, y)
+        y = y + _saturated_left(doubling_high_mul(y, error), 2)
+    return _saturated_left(y, 1)
+
+
+def reciprocal(x: Integers, integer_bits: int) -> tuple[Integers, Integers]:
+    """Return 1 / x for x > 0 with ``integer_bits`` integer bits, as (r, b): r in Q0.31 times 2^−b."""
+    headroom = 32 - np.frexp(x.astype(np.float64))[1].astype(np.int64)  # leading zeros of the 32-bit word
+    return reciprocal_of_one_plus((x << headroom) - 2**31), integer_bits - headroom
+
+
+def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.int8]]:
+    """Return the int8 softmax over the last axis, whose result has scale 1/256 and zero point −128.
+
+    Args:
+        scale: Of the ifmap; its zero point does not matter.
+        beta: Factor on the ifmap.
+    """
+    real = min(float(np.float64(beta) * np.float64(scale) * 2 ** (MANTISSA_BITS - DIFF_INTEGER_BITS)), 2.0**31 - 1.0)
+    multiplier, left = quantize_multiplier(real)
+    most = ((1 << DIFF_INTEGER_BITS) - 1) * (1 << (MANTISSA_BITS - DIFF_INTEGER_BITS)) // (1 << max(int(left), 0))
+    below = np.arange(256, dtype=np.int64)  # max(x) − x
+    table = exp_on_negative(doubling_high_mul(-np.minimum(below, most) << np.maximum(left, 0), multiplier))
+    table = np.where(below <= most, table, 0)
+    shares = divide_by_pot(table, SUM_INTEGER_BITS)
+
+    def softmax(x: Array) -> NDArray[np.int8]:
+        wide = x.astype(np.int16)
+        diff = wide.max(axis=-1, keepdims=True) - wide
+        scale_of_row, over = reciprocal(shares[diff].sum(axis=-1, keepdims=True), SUM_INTEGER_BITS)
+        codes = divide_by_pot(doubling_high_mul(scale_of_row, table[diff]), over + MANTISSA_BITS - 8) - 128
+        return np.where(diff <= most, np.clip(codes, -128, 127), -128).astype(np.int8)
+
+    return softmax
+
+
+def _saturated_left(x: Integers, bits: int) -> Integers:
+    return np.clip(x << bits, INT32_MIN, INT32_MAX)

@@ -1,0 +1,199 @@
+"""Fixed-point arithmetic of TFLite's integer kernels: real multipliers as integers, and sums brought back to int8.
+
+A convolution's int32 sums become int8 through a real multiplier M, held as a 31-bit integer m and a power of two:
+M = m · 2^(shift − 31). The reference kernels round twice: the product's high half to nearest (ties up), then the right
+shift to nearest (ties away from zero). Fully connected layers of LiteRT 2 multiply in double and round once.
+
+``Requantizer`` does the double rounding in float64, five to eight passes over a cache-sized block where int64 takes more
+than ten. That this is exact is not hoped for but proved, per channel, when a layer is prepared: both functions of the
+sum are monotone and have at most 255 steps, so they agree everywhere once they agree on both sides of each step. A
+channel that fails the proof (none has been met) sends its layer through the integers.
+
+Source: TensorFlow Lite, ``kernels/internal/common.cc`` and ``quantization_util.cc`` (MultiplyByQuantizedMultiplier,
+QuantizeMultiplier), and gemmlowp, ``fixedpoint/fixedpoint.h`` (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+MANTISSA_BITS = 31
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+BELOW_HALF = float(np.nextafter(0.5, 0.0))  # trunc(x + this) rounds half up exactly; with 0.5, 0.5 − 2^-54 would go up
+CHUNK = 32 * 1024  # elements requantised at a time: with float64 copies they stay in a 1 MiB L2
+MOST_PROVED_SHIFT = 20  # beyond it a threshold times 2^31 does not fit int64
+INT16_ROOM = 32_000
+
+
+def quantize_multiplier(real: ArrayLike) -> tuple[Integers, Integers]:
+    """Return real multipliers as (m, shift) with real ≈ m · 2^(shift − 31) and 2^30 <= |m| < 2^31, or 0 below 2^-32."""
+    mantissa, exponent = np.frexp(np.asarray(real, np.float64))
+    fixed = round_half_away(mantissa * 2.0**MANTISSA_BITS).astype(np.int64)
+    carried = fixed == 2**MANTISSA_BITS
+    fixed = np.where(carried, fixed // 2, fixed)
+    shift = exponent.astype(np.int64) + carried
+    tiny = shift < -MANTISSA_BITS
+    return np.where(tiny, 0, fixed), np.where(tiny, 0, shift)
+
+
+def round_half_away(x: Reals) -> Reals:
+    """Return the nearest integers, ties away from zero (C's ``round``)."""
+    return np.trunc(x + np.copysign(BELOW_HALF, x))
+
+
+def doubling_high_mul(a: ArrayLike, b: ArrayLike) -> Integers:
+    """Return a · b / 2^31 of int32 values rounded to nearest, ties up; −2^31 · −2^31 saturates to 2^31 − 1."""
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    return np.minimum((product + 2**30) >> MANTISSA_BITS, INT32_MAX)
+
+
+def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> Integers:
+    """Return x / 2^exponent rounded to nearest, ties away from zero; 0 <= exponent <= 62."""
+    x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
+    half = (np.int64(1) << exponent) >> 1
+    return (x + np.where(exponent > 0, half - (x < 0), 0)) >> exponent
+
+
+def multiply_by_quantized_multiplier(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Integers:
+    """Return x · multiplier · 2^(shift − 31) with two roundings; x · 2^max(shift, 0) must fit int32."""
+    shift = np.asarray(shift, np.int64)
+    shifted = np.asarray(x, np.int64) << np.maximum(shift, 0)
+    return rounding_divide_by_pot(doubling_high_mul(shifted, multiplier), np.maximum(-shift, 0))
+
+
+def multiply_by_quantized_multiplier_once(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Integers:
+    """Return x · multiplier · 2^(shift − 31) rounded once, ties up (builds with TFLITE_SINGLE_ROUNDING); shift <= 30."""
+    right = MANTISSA_BITS - np.asarray(shift, np.int64)
+    product = np.asarray(x, np.int64) * np.asarray(multiplier, np.int64)
+    return (product + (np.int64(1) << (right - 1))) >> right
+
+
+class Scratch(threading.local):
+    """Buffers reused from call to call: fresh megabytes would cost more in page faults than the arithmetic on them."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, type[np.generic]], Array] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
+        """Return an array of undefined content, valid until the next call with the same name."""
+        count = int(np.prod(shape))
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or buffer.size < count:
+            buffer = self._buffers[name, dtype] = np.empty(count, dtype)
+        return buffer[:count].reshape(shape)
+
+
+scratch = Scratch()
+
+
+class Requantizer:
+    """Sums of products to int8 codes: clip(round₂((acc + bias) · scale) + zero_point, low, high), per channel.
+
+    Args:
+        scale: Real multiplier of each channel (K,), or one for all (1,).
+        bias: Added to the sums first (K,) or (1,), int64.
+        zero_point: Of the output.
+        low: Least code, from the fused activation.
+        high: Greatest code.
+        reach: Bound of |acc| per channel (K,) or (1,), before the bias.
+    """
+
+    def __init__(
+        self, scale: Reals, bias: Integers, zero_point: int, low: int, high: int, reach: Integers | int
+    ) -> None:
+        self.multiplier, self.shift = quantize_multiplier(scale)
+        self.bias, self.zero_point, self.low, self.high = bias, zero_point, low, high
+        self.reach = np.broadcast_to(np.asarray(reach, np.int64), np.broadcast_shapes(scale.shape, bias.shape))
+        right = np.maximum(-self.shift, 0)
+        self._gain = np.ldexp(self.multiplier.astype(np.float64), self.shift - MANTISSA_BITS)
+        # Two roundings of v = sum · m · 2^(shift-31) are floor(v + 1/2 + 2^-(right+1)) where v >= 0 and the mirror image
+        # where v < 0, but for ties; results lie on a lattice of 2^-(31+right), and half a step up settles those.
+        self._offset = self.bias * self._gain + np.ldexp(1.0, -(MANTISSA_BITS + 1) - right)
+        self._half = 0.5 + np.where(right > 0, np.ldexp(0.5, -right), 0.0)
+        # With a ReLU every negative sum ends at ``low``: its rounding does not matter, and the sign needs no pass.
+        self.one_sided = low >= zero_point
+        if self.one_sided:
+            self._offset = self._offset + self._half
+        self._settle_constant_channels()
+        self.exact = self._agrees_with_integers()
+        most = float(np.max(self.reach * self._gain + np.abs(self._offset) + 1, initial=0.0)) + abs(zero_point)
+        self._codes: type[np.int16 | np.int32] = np.int16 if most < INT16_ROOM else np.int32
+        self._rows: dict[int, tuple[Reals, Reals, Reals]] = {}
+
+    def __call__(self, acc: Array, out: Array) -> None:
+        """Write the codes of ``acc`` (…, Q, K), float32 or float64 integers, to ``out`` of the same shape, int8."""
+        if not self.exact:
+            out[...] = self.integers(acc)
+            return
+        width = int(np.prod(acc.shape[-2:]))
+        sums, codes = acc.reshape(-1, width), out.reshape(-1, width)
+        gain, offset, half = self._tiled(width, acc.shape[-1])
+        step = max(1, CHUNK // width)
+        for start in range(0, len(sums), step):
+            part = sums[start : start + step]
+            real = scratch.get("real", part.shape, np.float64)
+            np.multiply(part, gain, out=real)
+            real += offset
+            if not self.one_sided:
+                signed_half = scratch.get("half", part.shape, np.float64)
+                np.copysign(half, real, out=signed_half)
+                real += signed_half
+            wide = scratch.get("codes", part.shape, self._codes)
+            np.copyto(wide, real, casting="unsafe")  # truncates, as both formulas want
+            if self.zero_point:
+                wide += self._codes(self.zero_point)
+            wide.clip(self._codes(self.low), self._codes(self.high), out=wide)
+            np.copyto(codes[start : start + step], wide, casting="unsafe")
+
+    def integers(self, acc: Array) -> NDArray[np.int8]:
+        """Return the codes of ``acc`` (…, K) by integer arithmetic alone."""
+        rounded = multiply_by_quantized_multiplier(acc.astype(np.int64) + self.bias, self.multiplier, self.shift)
+        return np.clip(rounded + self.zero_point, self.low, self.high).astype(np.int8)
+
+    def _tiled(self, width: int, channels: int) -> tuple[Reals, Reals, Reals]:
+        """Return the constants repeated along a row of pixels: long runs are multiplied twice as fast as short ones."""
+        if width not in self._rows:
+            pixels = width // channels
+            gain, offset, half = (
+                np.tile(np.broadcast_to(values, (channels,)), pixels)
+                for values in (self._gain, self._offset, self._half)
+            )
+            self._rows[width] = gain, offset, half
+        return self._rows[width]
+
+    def _settle_constant_channels(self) -> None:
+        """Give channels whose result cannot vary (dead weights, a vanishing scale) that result as their offset."""
+        vanishing = (self.reach + np.abs(self.bias)) * np.abs(self._gain) < 1 / 4
+        self._constant = vanishing | (self.reach == 0)
+        result = multiply_by_quantized_multiplier(self.bias, self.multiplier, self.shift)
+        self._gain = np.where(self._constant, 0.0, self._gain)
+        self._offset = np.where(self._constant, result + np.copysign(1 / 4, result), self._offset)
+        self._half = np.where(self._constant, 0.0, self._half)
+
+    def _agrees_with_integers(self) -> bool:
+        """Return whether the float64 path gives the integers' codes for every sum within reach."""
+        multiplier = np.where(self._constant, 2**30, self.multiplier)
+        right = np.where(self._constant, 0, np.maximum(-self.shift, 0))
+        if np.any(right > MOST_PROVED_SHIFT) or np.any(multiplier <= 0) or np.any(~self._constant & (self.shift > 0)):
+            return False
+        code = np.arange(self.low - self.zero_point + 1, self.high - self.zero_point + 1)[:, None]  # (codes, 1)
+        # Least first-rounded value y, then least sum, that is rounded to >= code (see ``rounding_divide_by_pot``).
+        least = (code << right) - ((np.int64(1) << right) >> 1) + ((right > 0) & (code <= 0))
+        numerator = (least << MANTISSA_BITS) - 2**30
+        first = -(-numerator // multiplier) - self.bias  # (codes, K)
+        at, before = np.maximum(first, -self.reach), np.minimum(first - 1, self.reach)
+        reached = (first > self.reach) | (self._round(at) >= code)
+        not_before = (first - 1 < -self.reach) | (self._round(before) < code)
+        return bool(np.all((reached & not_before) | self._constant))
+
+    def _round(self, acc: Integers) -> Reals:
+        real = acc * self._gain + self._offset
+        return np.trunc(real if self.one_sided else real + np.copysign(self._half, real))

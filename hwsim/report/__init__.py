@@ -1,0 +1,18 @@
+"""The report room: evaluate, result records, tables, JSON and CSV."""
+
+from hwsim.report.compare import Comparison, compare
+from hwsim.report.evaluate import evaluate, report_at
+from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping, MemoryReport, Report
+
+__all__ = [
+    "MAC_CONVENTION",
+    "Comparison",
+    "LayerReport",
+    "LiveTensor",
+    "Mapping",
+    "MemoryReport",
+    "Report",
+    "compare",
+    "evaluate",
+    "report_at",
+]

@@ -1,0 +1,300 @@
+"""Result records: a report of one net on one chip, its layers, and its memories. Plain Python values, SI and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isnan, nan
+from typing import Any
+
+Json = Any
+
+SCHEMA = 1
+MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops are everything else"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """How an array runs a layer: which dataflow, in which loop order, over tiles of which extents."""
+
+    dataflow: str
+    order: str
+    groups: int
+    filters: int
+    channels: int
+    rows: int
+    columns: int
+    footprint_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerReport:
+    """What one layer costs.
+
+    Attributes:
+        name: The layer's name.
+        kind: Its kind (conv, pointwise, depthwise, dense, pool, …).
+        engine: The engine that runs it; empty where none is needed.
+        ofmap_shape: Shape of its first output, channel last.
+        macs: Multiply-accumulates.
+        ops: Other elementary operations.
+        cycles: Engine cycles.
+        latency_s: Time [s]; nan with ``reason`` where the layer cannot run.
+        bound: What limits it: compute, a memory's name, overhead, or nothing.
+        utilization: MACs / (peak × cycles), 0..1; nan for a layer without MACs.
+        traffic_bytes: Bytes across each memory's port.
+        compulsory_bytes: Each touched element once; what home memories must move at least.
+        energy_j: Energy [J]; nan where the layer cannot run.
+        energy_parts_j: The same by share: mac, each memory, core, static.
+        mapping: The array's mapping, or None.
+        reason: Why a number is missing, or empty.
+    """
+
+    name: str
+    kind: str
+    engine: str
+    ofmap_shape: tuple[int, ...]
+    macs: int
+    ops: int
+    cycles: float
+    latency_s: float
+    bound: str
+    utilization: float
+    traffic_bytes: dict[str, int]
+    compulsory_bytes: int
+    energy_j: float
+    energy_parts_j: dict[str, float]
+    mapping: Mapping | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReport:
+    """What one memory has to hold.
+
+    Attributes:
+        name: The memory's name.
+        items: Need by what it is: activations, weights, tiles, runtime, code, reserved [B].
+        capacity_bytes: Its size [B].
+    """
+
+    name: str
+    items: dict[str, int]
+    capacity_bytes: int
+
+    @property
+    def need_bytes(self) -> int:
+        """Sum of the needs."""
+        return sum(self.items.values())
+
+    @property
+    def margin_bytes(self) -> int:
+        """What is left; negative where the net does not fit."""
+        return self.capacity_bytes - self.need_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything fits."""
+        return self.margin_bytes >= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTensor:
+    """An activation buffer of the arena: which tensors, where, and for which layers (indices, inclusive)."""
+
+    tensors: tuple[str, ...]
+    offset_bytes: int
+    size_bytes: int
+    first_layer: int
+    last_layer: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a net costs on a chip. Totals are sums over ``layers``; the same numbers stand in tables, JSON and plots.
+
+    Attributes:
+        net: The net's name.
+        chip: The chip's name.
+        runtime: The kernel library, or empty for arrays alone.
+        batch: Images per inference.
+        dtype: The dtype the net was costed at; "as stored" where it is the net's own.
+        objective: What mappings were chosen for.
+        clock_hz: Clock of the first engine in use [Hz].
+        params: Parameters (elements).
+        param_bytes: Their bytes.
+        layers: One record per layer.
+        memories: One record per memory.
+        arena: The activation plan, largest buffers first.
+        arena_lower_bound_bytes: What no plan can go below [B].
+        peak_layer: Name of the layer at which most activation bytes live.
+        reason: Why the net does not run, or empty.
+        error_p90: 90th percentile of the relative error against silicon, or None: not validated.
+        error_source: What that error was measured on, or why there is none.
+        assumptions: What the profile left open and what stands in its place.
+        outside: What the numbers leave out.
+        warnings: What else a reader should know, each once.
+    """
+
+    net: str
+    chip: str
+    runtime: str
+    batch: int
+    dtype: str
+    objective: str
+    clock_hz: float
+    params: int
+    param_bytes: int
+    layers: tuple[LayerReport, ...]
+    memories: tuple[MemoryReport, ...]
+    arena: tuple[LiveTensor, ...]
+    arena_lower_bound_bytes: int
+    peak_layer: str
+    reason: str = ""
+    error_p90: float | None = None
+    error_source: str = "not validated"
+    assumptions: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def fits(self) -> bool:
+        """Whether every memory holds what it has to."""
+        return all(memory.fits for memory in self.memories)
+
+    @property
+    def runs(self) -> bool:
+        """Whether latency and energy have meaning; ``reason`` says why not."""
+        return not self.reason
+
+    @property
+    def latency_s(self) -> float:
+        """Latency of one inference of the whole batch [s]; nan where the net does not run."""
+        return sum(layer.latency_s for layer in self.layers) if self.runs else nan
+
+    @property
+    def energy_j(self) -> float:
+        """Energy of one inference of the whole batch [J]; nan where the net does not run."""
+        return sum(layer.energy_j for layer in self.layers) if self.runs else nan
+
+    @property
+    def energy_parts_j(self) -> dict[str, float]:
+        """Energy by share [J]."""
+        return _summed(layer.energy_parts_j for layer in self.layers)
+
+    @property
+    def power_w(self) -> float:
+        """Mean power while it runs [W]."""
+        return self.energy_j / self.latency_s if self.latency_s else nan
+
+    @property
+    def cycles(self) -> float:
+        """Engine cycles of all layers."""
+        return sum(layer.cycles for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def ops(self) -> int:
+        """Other elementary operations."""
+        return sum(layer.ops for layer in self.layers)
+
+    @property
+    def traffic_bytes(self) -> dict[str, int]:
+        """Bytes across each memory's port."""
+        return _summed(layer.traffic_bytes for layer in self.layers)
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Each touched element of each layer once [B]."""
+        return sum(layer.compulsory_bytes for layer in self.layers)
+
+    @property
+    def peak_bytes(self) -> dict[str, int]:
+        """What each memory has to hold [B]."""
+        return {memory.name: memory.need_bytes for memory in self.memories}
+
+    @property
+    def utilization(self) -> float:
+        """MACs over what the engines could do in the cycles of layers with MACs, 0..1."""
+        peak = sum(layer.macs / layer.utilization for layer in self.layers if layer.utilization > 0)
+        return self.macs / peak if peak else nan
+
+    @property
+    def unknown_layers(self) -> tuple[str, ...]:
+        """Layers let in unknown: they cost nothing here."""
+        return tuple(layer.name for layer in self.layers if layer.kind == "unknown")
+
+    @property
+    def coverage(self) -> str:
+        """What share of the net the numbers cover, as a line."""
+        modelled = len(self.layers) - len(self.unknown_layers)
+        share = "100 % of known MACs" if self.unknown_layers else "100 % of MACs"
+        return f"{share}, {modelled} of {len(self.layers)} layers modelled"
+
+    def rows(self) -> list[dict[str, Json]]:
+        """Return a flat record per layer, for a DataFrame or a CSV; units are in the names."""
+        return [_flat(index, layer) for index, layer in enumerate(self.layers)]
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return everything as JSON values; a number without meaning is null, and ``reason`` says why."""
+        from hwsim.report.export import report_dict
+
+        return report_dict(self)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return ``to_dict`` as JSON text."""
+        from hwsim.report.export import report_json
+
+        return report_json(self, indent=indent)
+
+    def to_csv(self) -> str:
+        """Return ``rows`` as CSV text."""
+        from hwsim.report.export import rows_csv
+
+        return rows_csv(self.rows())
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        from hwsim.report.tables import html_report
+
+        return html_report(self)
+
+    def __str__(self) -> str:
+        """Return the one line a person would quote."""
+        from hwsim.report.tables import quote
+
+        return quote(self)
+
+
+def _summed(parts: Any) -> Any:
+    total: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            if not (isinstance(value, float) and isnan(value)):
+                total[name] = total.get(name, 0) + value
+    return total
+
+
+def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
+    row: dict[str, Json] = {
+        "index": index,
+        "layer": layer.name,
+        "kind": layer.kind,
+        "engine": layer.engine,
+        "ofmap_shape": "x".join(map(str, layer.ofmap_shape)),
+        "macs": layer.macs,
+        "ops": layer.ops,
+        "cycles": layer.cycles,
+        "latency_s": layer.latency_s,
+        "bound": layer.bound,
+        "utilization": layer.utilization,
+        "compulsory_bytes": layer.compulsory_bytes,
+        "energy_j": layer.energy_j,
+        "reason": layer.reason,
+    }
+    row |= {f"{name}_bytes": count for name, count in layer.traffic_bytes.items()}
+    row |= {f"{name}_j": energy for name, energy in layer.energy_parts_j.items()}
+    return row

@@ -1,0 +1,48 @@
+"""Numbers as people read them: three digits, a unit that keeps them short."""
+
+from __future__ import annotations
+
+from math import floor, isfinite, log10
+
+from hwsim.units import BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_MIB
+
+MISSING = "–"
+DIGITS = 3
+_PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+
+
+def rounded(value: float, digits: int = DIGITS) -> str:
+    """Return a number to three significant digits, without an exponent and with no false zeros; – for nan."""
+    if not isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    places = digits - 1 - floor(log10(abs(value)))
+    # Rounding can carry into a new digit (9.996 -> 10.0).
+    value = round(value, places)
+    places = max(digits - 1 - floor(log10(abs(value))), 0)
+    return f"{value:,.{places}f}".replace(",", " ")
+
+
+def scaled(value: float, unit: str) -> str:
+    """Return a quantity with the SI prefix that leaves one to three digits before the point: ``12.3 ms``."""
+    if not isfinite(value):
+        return MISSING
+    if value == 0:
+        return f"0 {unit}"
+    power = 3 * floor(log10(abs(float(f"{value:.{DIGITS - 1}e}"))) / 3)
+    power = min(max(power, min(_PREFIXES)), max(_PREFIXES))
+    return f"{rounded(value / 10.0**power)} {_PREFIXES[power]}{unit}"
+
+
+def human_bytes(count: int) -> str:
+    """Return bytes as B, KiB, MiB or GiB."""
+    for size, unit in ((BYTES_PER_GIB, "GiB"), (BYTES_PER_MIB, "MiB"), (BYTES_PER_KIB, "KiB")):
+        if abs(count) >= size:
+            return f"{rounded(count / size)} {unit}"
+    return f"{count} B"
+
+
+def percent(share: float) -> str:
+    """Return a share 0..1 in per cent."""
+    return MISSING if not isfinite(share) else f"{rounded(100 * share)} %"

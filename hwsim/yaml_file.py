@@ -1,0 +1,172 @@
+"""Reading YAML safely: plain values only, every one with the line it stands on.
+
+Files are untrusted. Tags, anchors, aliases, merge keys, several documents and files over a size limit are refused on
+the stream of parser events, before any value is built; that also rules out alias bombs.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hwsim.errors import HwsimError, ModelFileError
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 32
+
+Key = tuple[str | int, ...]
+Position = tuple[int, int]
+
+
+def read_yaml(path: str | Path, *, error: type[HwsimError] = ModelFileError) -> tuple[Any, dict[Key, Position]]:
+    """Return a YAML file's value and where each part of it stands.
+
+    Args:
+        path: The file.
+        error: What to raise.
+
+    Returns:
+        The value, of dicts, lists, strings, numbers, truth values and None; and line and column, counted from one, by
+        the path of keys and indices that leads to a part.
+
+    Raises:
+        HwsimError: As ``error``: the file is missing, too large, not UTF-8, not YAML, or uses a feature refused above.
+    """
+    text = _text(Path(path), str(path), error)
+    return _Reader(str(path), error).read(text)
+
+
+def _text(path: Path, name: str, error: type[HwsimError]) -> str:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise error(f"{name}: is a folder, not a file")
+        if size > MAX_BYTES:
+            raise error(f"{name}: has {size:,} bytes; a YAML file may have {MAX_BYTES:,} at most")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise error(f"{name}: cannot be read: {problem.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise error(f"{name}: has more than {MAX_BYTES:,} bytes; a YAML file may have no more")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise error(f"{name}: byte {problem.start} is not UTF-8: not a YAML file") from None
+
+
+class _Reader:
+    """One walk over the parser's events."""
+
+    def __init__(self, name: str, error: type[HwsimError]) -> None:
+        self._name, self._error = name, error
+        self._where: dict[Key, Position] = {}
+
+    def read(self, text: str) -> tuple[Any, dict[Key, Position]]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+        from ruamel.yaml.events import DocumentStartEvent, NodeEvent, StreamEndEvent
+
+        value: Any = None
+        documents = 0
+        try:
+            self._events = iter(YAML(typ="safe", pure=True).parse(text))
+            for event in self._events:
+                if isinstance(event, DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        self._fail(event, "a second document starts here; keep one in a file")
+                elif isinstance(event, NodeEvent):
+                    value = self._node(event, ())
+                elif isinstance(event, StreamEndEvent):
+                    break
+        except YAMLError as problem:
+            mark = getattr(problem, "problem_mark", None)
+            place = f"{mark.line + 1}:{mark.column + 1}: " if mark is not None else ""
+            told = getattr(problem, "problem", None) or str(problem).splitlines()[0]
+            raise self._error(f"{self._name}:{place} not YAML: {told}".replace("::", ":")) from None
+        if not documents or value is None:
+            raise self._error(f"{self._name}: is empty")
+        return value, self._where
+
+    def _node(self, event: Any, key: Key) -> Any:
+        from ruamel.yaml.events import AliasEvent, MappingStartEvent, SequenceStartEvent
+
+        if isinstance(event, AliasEvent):
+            self._fail(event, f"alias *{event.anchor}: aliases are refused; write the value out")
+        if event.anchor is not None:
+            self._fail(event, f"anchor &{event.anchor}: anchors are refused; write the value out")
+        if getattr(event, "tag", None) is not None:
+            self._fail(event, f"tag {event.tag}: tags are refused; write a plain value")
+        if len(key) > MAX_DEPTH:
+            self._fail(event, f"nested deeper than {MAX_DEPTH} levels")
+        self._where[key] = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(key)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(key)
+        return self._scalar(event)
+
+    def _mapping(self, key: Key) -> dict[str | int, Any]:
+        from ruamel.yaml.events import MappingEndEvent, ScalarEvent
+
+        values: dict[str | int, Any] = {}
+        for event in self._events:
+            if isinstance(event, MappingEndEvent):
+                break
+            if not isinstance(event, ScalarEvent):
+                self._fail(event, "a key must be a word or a number")
+            name = self._node(event, (*key, event.value))
+            if not isinstance(name, str | int) or isinstance(name, bool):
+                name = event.value
+            if name == "<<":
+                self._fail(event, "merge keys are refused; write the values out")
+            if name in values:
+                self._fail(event, f"key {name!r} stands here twice")
+            place = self._where[(*key, event.value)]
+            values[name] = self._node(next(self._events), (*key, name))
+            # A wrong field is looked for at its name, not at its value.
+            self._where[(*key, name)] = place
+        return values
+
+    def _sequence(self, key: Key) -> list[Any]:
+        from ruamel.yaml.events import SequenceEndEvent
+
+        values: list[Any] = []
+        for event in self._events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            values.append(self._node(event, (*key, len(values))))
+        return values
+
+    def _scalar(self, event: Any) -> Any:
+        text = event.value
+        if event.style in ("'", '"', "|", ">"):
+            return text
+        return plain(text)
+
+    def _fail(self, event: Any, sentence: str) -> None:
+        raise self._error(f"{self._name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}: {sentence}")
+
+
+_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+def plain(text: str) -> Any:
+    """Return an unquoted scalar as YAML 1.2's core schema reads it: true, false, null, a number, or a word."""
+    lowered = text.lower()
+    if lowered in _WORDS and text in (lowered, lowered.capitalize(), lowered.upper()):
+        return _WORDS[lowered]
+    if not text or text[0] not in "+-.0123456789" or "_" in text:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        special = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+        return special.get(lowered, text)
+    return number
