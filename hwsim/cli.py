@@ -430,7 +430,7 @@ def nets(name: Show = None) -> None:
 
     wanted = _words(name)
     if wanted is None:
-        _show_table(["net", "what"], net_cells())
+        _show_table(["net", "what", "parameters"], net_cells())
         return
     _show_table(*graph_cells(_net(wanted, None, None, False)))
 

@@ -18,7 +18,7 @@ from hwsim.importers.onnx_layout import Activation, channel_last, plain
 from hwsim.importers.onnx_node import UINT8_TO_INT8, Node, OnnxFile, Port, writers
 from hwsim.importers.onnx_patterns import recognise
 from hwsim.importers.onnx_qdq import QLINEAR_OPERATORS, collapse, expand_qlinear, quantization
-from hwsim.importers.onnx_read import operator, read_model, resolve
+from hwsim.importers.onnx_read import need_text, operator, read_model, resolve
 from hwsim.importers.onnx_shapes import declared_outputs
 from hwsim.importers.onnx_translate import TRANSLATORS, Translation, UnsupportedFormError
 
@@ -113,7 +113,9 @@ def onnx_operators(path: str | os.PathLike[str]) -> list[OperatorRow]:
         MissingExtraError: onnx is not installed.
     """
     found: dict[str, list[str]] = {}
-    for node in read_model(Path(path)).graph.node:
+    path = Path(path)
+    for node in read_model(path).graph.node:
+        need_text(path, node.name, node.op_type, node.domain)
         found.setdefault(operator(node), []).append(node.name or next(iter(node.output), ""))
     return [OperatorRow(op, len(names), _is_known(op), names[0]) for op, names in found.items()]
 

@@ -353,13 +353,9 @@ def _dequantize(where: str, node: Node, constants: Mapping[str, Const]) -> Const
     codes, scale = constants[node.inputs[0]].array, constants[node.inputs[1]].array
     zero_point = constants[node.inputs[2]].array if node.input(2) else np.zeros(scale.shape, codes.dtype)
     axis = int(node.attrs.get("axis", 1))
-    sizes_agree = scale.size == 1 or (-codes.ndim <= axis < codes.ndim and scale.shape == (codes.shape[axis],))
-    if (
-        node.attrs.get("block_size")
-        or not sizes_agree
-        or zero_point.shape != scale.shape
-        or codes.dtype.kind not in "iu"
-    ):
+    by_channel = -codes.ndim <= axis < codes.ndim and scale.shape == (codes.shape[axis],)
+    fits = zero_point.size == scale.size and (scale.size == 1 or by_channel)
+    if node.attrs.get("block_size") or not fits or codes.dtype.kind not in "iu":
         raise ModelFileError(
             f"{where}: node {node.name!r} (DequantizeLinear): scales of shape {scale.shape} do not fit codes of shape "
             f"{codes.shape} along axis {axis}; blocked quantisation is not supported"

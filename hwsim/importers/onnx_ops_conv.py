@@ -45,15 +45,21 @@ def padding(node: Node, sizes: Pair, kernel: Pair, strides: Pair, dilations: Pai
 def stored_filter(
     t: Translation, node: Node, const: Const, tag: str, turn: Callable[[Array], Array], channel_axis: int
 ) -> str:
-    """Add a filter in hwsim's order: as int8 codes for an int8 layer, else as real values.
+    """Add a filter in hwsim's order: as int8 codes where the file stores those, else as real values.
 
-    ``channel_axis`` is the file's axis of the output channels, which ``turn`` brings to the front.
+    ``channel_axis`` is the file's axis of the output channels, which ``turn`` brings to the front. A filter that a
+    batch norm will be folded into is kept as real values.
     """
-    if node.quant is None or const.stored is None:
+    stored = const.stored
+    meets_norm = any(reader.op == "BatchNormalization" for reader in t.readers.get(node.outputs[0], ()))
+    if stored is None or stored.codes.dtype != np.int8 or (node.quant is None and meets_norm):
         return t.builder.store(const.name, tag, turn(const.array))
-    if const.stored.axis not in (None, channel_axis):
-        raise UnsupportedFormError(f"with filter scales along axis {const.stored.axis}, not the output channels")
-    return t.builder.store(const.name, f"{tag}/int8", turn(const.stored.codes), const.stored.quantization(0))
+    codes = turn(stored.codes)
+    if stored.axis not in (None, channel_axis) or stored.scale.size not in (1, codes.shape[0]):
+        if node.quant is None:
+            return t.builder.store(const.name, tag, turn(const.array))
+        raise UnsupportedFormError(f"with {stored.scale.size} filter scales along axis {stored.axis}")
+    return t.builder.store(const.name, f"{tag}/int8", codes, stored.quantization(0))
 
 
 def stored_bias(t: Translation, node: Node, const: Const, ifmap: str, filter_: str, values: Array | None = None) -> str:
@@ -63,7 +69,11 @@ def stored_bias(t: Translation, node: Node, const: Const, ifmap: str, filter_: s
     if node.quant is None or read is None or weights is None:
         return t.builder.store(const.name, f"bias{array.size}", array)
     scale = read.scale[0] * np.asarray(weights.scale)
-    codes = np.clip(np.rint(array.astype(np.float64) / scale), -(2**31), 2**31 - 1).astype(np.int32)
+    stored = const.stored
+    if stored is not None and stored.codes.shape == array.shape and np.allclose(stored.scale, scale, rtol=1e-5):
+        codes = stored.codes.astype(np.int32)
+    else:
+        codes = np.clip(np.rint(array.astype(np.float64) / scale), -(2**31), 2**31 - 1).astype(np.int32)
     quant = Quantization(tuple(map(float, scale)), (0,) * scale.size, 0 if scale.size > 1 else None)
     return t.builder.store(const.name, f"bias/{ifmap}/{filter_}", codes, quant)
 

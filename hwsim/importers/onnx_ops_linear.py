@@ -45,7 +45,9 @@ def dense(
         x = t.builder.arranged(value, axes)
 
     def turned(array: Array) -> Array:
-        return turn(array) if order is None else turn(array)[:, order]
+        matrix = turn(array)
+        fits = order is not None and matrix.shape[1:] == order.shape  # if not, the layer's shape rule says so
+        return matrix[:, order] if fits else matrix
 
     filter_ = stored_filter(t, node, weights, tag, turned, channel_axis)
     inputs = [x, filter_]
@@ -133,9 +135,11 @@ def _gemm(t: Translation, node: Node) -> None:
         exact = t.builder.fresh(f"{node.outputs[0]}/product")
         product = replace(node, name=t.builder.fresh(f"{node.name}/product"), inputs=node.inputs[:2], outputs=(exact,))
 
+    if alpha != 1:
+        weights = Const(f"{weights.name}/{alpha:g}", weights.array * weights.array.dtype.type(alpha))
+
     def turn(array: Array) -> Array:
-        matrix = array if transposed else array.T
-        return matrix if alpha == 1 else matrix * np.float32(alpha)
+        return array if transposed else array.T
 
     dense(t, product, value, weights, turn=turn, channel_axis=0 if transposed else 1)
     if product is not node:

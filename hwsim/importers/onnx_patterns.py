@@ -161,7 +161,7 @@ def _kept_axis(net: Net, mean: Node | None) -> int | None:
 
 
 def _gelu(net: Net, erf: Node) -> Match | None:
-    """Match x · ½ · (1 + erf(x / √2)), the half before or after."""
+    """Match x · ½ · (1 + erf(x / √2)), the half before, between or after."""
     inner = net.made_by(erf.inputs[0], "Div", "Mul")
     if inner is None:
         return None
@@ -170,21 +170,28 @@ def _gelu(net: Net, erf: Node) -> Match | None:
     else:
         x = net.with_number(inner, math.sqrt(0.5))
     added = net.only_reader(erf.outputs[0], "Add")
-    times = net.only_reader(added.outputs[0], "Mul") if added and net.with_number(added, 1) else None
-    if x is None or added is None or times is None:
+    if x is None or added is None or net.with_number(added, 1) is None:
         return None
-    other = net.other(times, added.outputs[0])
+    nodes = [inner, erf, added]
+    step = net.only_reader(added.outputs[0], "Mul")
+    halved = step is not None and net.with_number(step, 0.5) is not None
+    if step is not None and halved:  # the half between
+        nodes.append(step)
+        step = net.only_reader(step.outputs[0], "Mul")
+    if step is None:
+        return None
+    other = net.other(step, nodes[-1].outputs[0])
     half = net.made_by(other or "", "Mul")
-    if half is not None and net.with_number(half, 0.5) == x:
-        return _whole(net, (inner, erf, added, half, times), "Gelu", (x,))
-    last = net.only_reader(times.outputs[0], "Mul", "Div")
-    if last is None:
+    if half is not None and not halved and net.with_number(half, 0.5) == x:  # the half before
+        return _whole(net, (*nodes, half, step), "Gelu", (x,))
+    if other != x:
         return None
-    halved = net.with_number(last, 0.5) if last.op == "Mul" else net.is_number(last.inputs[1], 2)
-    if other == x and halved:
-        return _whole(net, (inner, erf, added, times, last), "Gelu", (x,))
-    # x · (½ · (1 + erf)): the half comes between
-    return None
+    if halved:
+        return _whole(net, (*nodes, step), "Gelu", (x,))
+    last = net.only_reader(step.outputs[0], "Mul", "Div")
+    if last is None or not _divides(net, last, 2):
+        return None
+    return _whole(net, (*nodes, step, last), "Gelu", (x,))
 
 
 def _swish(net: Net, node: Node) -> Match | None:
@@ -218,7 +225,7 @@ def _divides(net: Net, node: Node, value: float) -> bool:
     """Return whether a node divides its first operand by a number, or multiplies it by the inverse."""
     if node.op == "Div":
         return net.is_number(node.inputs[1], value)
-    return node.op == "Mul" and net.is_number(node.inputs[1], 1 / value)
+    return node.op == "Mul" and net.with_number(node, 1 / value) is not None
 
 
 def clip_bounds(constants: Mapping[str, Const], node: Node) -> tuple[float | None, float | None] | None:

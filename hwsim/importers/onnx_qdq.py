@@ -15,20 +15,28 @@ from hwsim.importers.onnx_patterns import Match, Net, clip_bounds, rewrite
 # Operators with an int8 form, and how many of their inputs are activations (None: all that are no constants).
 QUANTISABLE: dict[str, int | None] = {
     "Conv": 1,
+    "ConvTranspose": 1,
     "Gemm": 1,
     "MatMul": None,
     "Add": None,
     "Sub": None,
     "Mul": None,
+    "Div": None,
     "Concat": None,
     "MaxPool": 1,
     "AveragePool": 1,
     "GlobalAveragePool": 1,
     "GlobalMaxPool": 1,
     "ReduceMean": 1,
+    "ReduceSum": 1,
+    "ReduceMax": 1,
     "Relu": 1,
     "Clip": 1,
     "LeakyRelu": 1,
+    "Elu": 1,
+    "Gelu": 1,
+    "HardSigmoid": 1,
+    "hwsim::Silu": 1,
     "Sigmoid": 1,
     "Tanh": 1,
     "HardSwish": 1,
@@ -44,8 +52,8 @@ QUANTISABLE: dict[str, int | None] = {
     "DepthToSpace": 1,
     "SpaceToDepth": 1,
 }
-WEIGHTED = ("Conv", "Gemm", "MatMul")
-TAKES_ACTIVATION = ("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Concat", "MaxPool", "AveragePool")
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+TAKES_ACTIVATION = (*WEIGHTED, "Add", "Sub", "Mul", "Div", "Concat", "MaxPool", "AveragePool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +212,10 @@ def _integer_inputs(net: Net, node: Node) -> tuple[str, ...] | None:
 
 
 def _has_int8_codes(node: Node, const: Const | None) -> bool:
-    """Return whether a constant operand is stored as int8; weights also symmetrically, as the int8 kernels need it."""
+    """Return whether a constant operand is stored as int8; only weights may have a scale for each channel."""
     if const is None or const.stored is None or const.stored.codes.dtype != np.int8:
         return False
-    return not const.stored.zero_point.any() if node.op in WEIGHTED else const.stored.axis is None
+    return node.op in WEIGHTED or const.stored.axis is None
 
 
 def _agrees(net: Net, dequantize: Node) -> bool:

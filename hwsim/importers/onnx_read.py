@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hwsim.importers.onnx_node import Array, Const, Node, OnnxFile, Port
 MAX_BYTES = 2**31 - 1  # protobuf refuses larger messages
 MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}  # field -> wire type
 GRAPH_FIELD = 7
+MAX_OPSET = 1000
 OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive (a PyTorch or Keras file?)",
     b"\x89HDF": "an HDF5 file (Keras?)",
@@ -78,6 +80,9 @@ def resolve(
         UsageError: ``dims`` names a dim that the file does not have, or ``batch`` meets a fixed one.
     """
     graph = model.graph
+    values = (*graph.input, *graph.output)
+    sizes_named = (dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim)
+    need_text(path, *(item.name for item in (*graph.initializer, *values)), *sizes_named)
     constants = {tensor.name: Const(tensor.name, read_tensor(path, tensor)) for tensor in graph.initializer if weights}
     if graph.sparse_initializer:
         raise ModelFileError(f"{path}: sparse initializers are not supported; store the weights densely")
@@ -85,21 +90,26 @@ def resolve(
     inputs = [value for value in graph.input if value.name not in declared]
     sizes = _symbols(path, inputs, batch, dims or {})
     opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=1)
+    if not 1 <= opset <= MAX_OPSET:
+        raise ModelFileError(f"{path}: opset {opset}: must be 1 to {MAX_OPSET}")
     return OnnxFile(
         name=path.stem,
         opset=opset,
-        nodes=list(read_nodes(path, graph)),
+        nodes=list(read_nodes(path, graph, opset)),
         constants=constants,
         inputs=[_input(path, value, sizes) for value in inputs],
         outputs=[Port(value.name, port_shape(value, sizes), _dtype(path, value)) for value in graph.output],
     )
 
 
-def read_nodes(path: Path, graph: Any) -> Iterator[Node]:
+def read_nodes(path: Path, graph: Any, opset: int) -> Iterator[Node]:
     """Yield the graph's nodes; those without a name, or with one that is taken, are named by their first output."""
     taken: set[str] = set()
     for index, node in enumerate(graph.node):
+        need_text(path, node.name, node.op_type, node.domain, *node.input, *node.output)
+        need_text(path, *(attribute.name for attribute in node.attribute))
         op = operator(node)
+        _check_node(path, node, opset)
         name = node.name
         if not name or name in taken:
             name = next((output for output in node.output if output), "") or f"{op}_{index}"
@@ -147,6 +157,13 @@ def read_tensor(path: Path, tensor: Any) -> Array:
     if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
         return array.astype(np.int8)
     return array
+
+
+def need_text(path: Path, *names: object) -> None:
+    """Refuse names that are no UTF-8: protobuf hands them over as bytes."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelFileError(f"{path}: is broken: the name {name!r} is no UTF-8 text")
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------
@@ -229,6 +246,41 @@ def _read_external(path: Path, tensor: Any) -> None:
         raise ModelFileError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
+
+
+@lru_cache(maxsize=1024)
+def _schema(op: str, opset: int) -> Any:
+    """Return ONNX's definition of one of its own operators, or None."""
+    from onnx import defs
+
+    try:
+        return defs.get_schema(op, opset, "")
+    except defs.SchemaError:
+        return None
+
+
+def _check_node(path: Path, node: Any, opset: int) -> None:
+    """Check a node's numbers of inputs and outputs and its attributes against ONNX's definition of the operator."""
+    where = f"{path}: node {node.name or ''.join(node.output[:1])!r} ({node.op_type})"
+    if not any(node.output):
+        raise ModelFileError(f"{where} has no outputs")
+    schema = _schema(node.op_type, opset) if node.domain in STANDARD_DOMAINS else None
+    if schema is None:
+        return
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        raise ModelFileError(f"{where} has {len(node.input)} inputs, needs {schema.min_input} to {schema.max_input}")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise ModelFileError(
+            f"{where} has {len(node.output)} outputs, needs {schema.min_output} to {schema.max_output}"
+        )
+    if not all(node.input[: schema.min_input]) and not node.op_type.startswith("Concat"):
+        raise ModelFileError(f"{where} leaves out an input that it needs")
+    types = {attribute.name: int(attribute.type) for attribute in node.attribute}
+    for name, definition in schema.attributes.items():
+        if name in types and types[name] != int(definition.type.value):
+            raise ModelFileError(f"{where}: attribute {name!r} has the wrong type")
+        if definition.required and name not in types:
+            raise ModelFileError(f"{where}: attribute {name!r} is missing")
 
 
 def _attribute(path: Path, attribute: Any) -> Any:

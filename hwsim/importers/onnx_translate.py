@@ -230,7 +230,14 @@ class Translation:
             return
         if node.op not in TRANSLATORS:
             raise UnsupportedFormError("")
-        TRANSLATORS[node.op](self, node)
+        try:
+            TRANSLATORS[node.op](self, node)
+        except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            # What ONNX's own definition of the operator does not rule out: lists of odd lengths, axes out of range.
+            reason = str(error).partition("\n")[0]
+            raise ModelFileError(
+                f"{self.where}: node {node.name!r} ({node.op}) is malformed ({type(error).__name__}: {reason})"
+            ) from error
 
 
 def _laid_out(array: Array, axes: tuple[int, ...], rank: int) -> Array:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import ModelFileError, NetError, UnknownOperatorError, UsageError, did_you_mean
-from hwsim.graph import Graph, GraphBuilder, Shape, ops
+from hwsim.graph import Graph, Shape, ops
 from hwsim.graph.ops import ShapeMismatchError
 from hwsim.importers import tflite_layout, tflite_operators, tflite_weighted
-from hwsim.importers.tflite_import import TfliteImport, UnsupportedError
+from hwsim.importers.tflite_import import LiveBuilder, TfliteImport, UnsupportedError
 from hwsim.importers.tflite_names import tensor_names
 from hwsim.importers.tflite_reader import FileGraph, FileOperator, FileTensor, read_tflite
 
@@ -54,10 +54,7 @@ def load_tflite(
     file = read_tflite(path)
     shapes = _input_shapes(file, dims or {}, batch)
     overridden = batch is not None or bool(dims)
-    net, problems, error = _translate(path, file, shapes, frozenset(), overridden=overridden)
-    dead = _unread(net)
-    if dead and error is None:
-        net, problems, error = _translate(path, file, shapes, dead, overridden=overridden)
+    net, problems, error = _translate(path, file, shapes, overridden=overridden)
     if problems and not allow_unknown:
         raise UnknownOperatorError(_listing(path, problems))
     if error is not None:
@@ -89,7 +86,7 @@ def tflite_operators_of(path: str | Path) -> list[tuple[str, str, bool]]:
     """
     path = Path(path)
     file = read_tflite(path)
-    net, problems, _ = _translate(path, file, _input_shapes(file, {}, None), frozenset(), overridden=False)
+    net, problems, _ = _translate(path, file, _input_shapes(file, {}, None), overridden=False)
     unknown = {problem.index for problem in problems}
     return [
         (op.operator, net.layer_name(op), op.operator in TRANSLATIONS and op.index not in unknown)
@@ -130,14 +127,14 @@ def _input_shapes(file: FileGraph, dims: Mapping[str, int], batch: int | None) -
 
 
 def _translate(
-    path: Path, file: FileGraph, shapes: Mapping[int, Shape], dead: frozenset[int], *, overridden: bool
+    path: Path, file: FileGraph, shapes: Mapping[int, Shape], *, overridden: bool
 ) -> tuple[TfliteImport, list[_Problem], NetError | None]:
-    """Build the layers of all operators but the dead ones; return them with what is unknown and what is wrong.
+    """Build the layers of all operators; return them with what is unknown and what is wrong.
 
     An unknown operator is stood in for by ``ops.Unknown``, so that all are found; what goes wrong after one may come
     from its shapes.
     """
-    net = TfliteImport(file, GraphBuilder(path.stem), overridden=overridden)
+    net = TfliteImport(file, LiveBuilder(path.stem), overridden=overridden)
     problems: list[_Problem] = []
     try:
         for index, shape in shapes.items():
@@ -147,8 +144,7 @@ def _translate(
             except UnsupportedError as error:
                 raise NetError(f"input {tensor.name!r}: {error}") from None
         for op in file.operators:
-            if op.index not in dead:
-                _translate_operator(net, op, problems)
+            _translate_operator(net, op, problems)
     except NetError as error:
         return net, problems, error
     return net, problems, None
@@ -198,19 +194,6 @@ def _compare_shapes(net: TfliteImport, op: FileOperator) -> None:
             net.warnings.append(
                 f"layer {net.layer_name(op)!r}: the file states shape {tensor.shape} for its output; inferred: {shape}"
             )
-
-
-def _unread(net: TfliteImport) -> frozenset[int]:
-    """Return operators whose results lead to no output, as is left where shape arithmetic was folded away."""
-    needed = {net.names[index] for index in net.file.outputs}
-    dead = set()
-    for op, inputs, outputs in reversed(net.layers):
-        if needed.intersection(outputs):
-            needed.update(inputs)
-            dead.discard(op.index)
-        else:
-            dead.add(op.index)
-    return frozenset(dead)
 
 
 def _remarks(path: Path, net: TfliteImport) -> list[str]:

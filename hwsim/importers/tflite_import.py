@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from hwsim.graph import DType, GraphBuilder, Quantization, Shape, ops
+from hwsim.graph import DType, Graph, GraphBuilder, Quantization, Shape, ops
 from hwsim.graph.ops import FusedActivation, Op, ShapeMismatchError
 from hwsim.importers.constant_folding import MOVES, Array, fold, numpy_dtype
 from hwsim.importers.tflite_names import LayerNames, tensor_names
@@ -17,6 +17,23 @@ from hwsim.importers.tflite_schema import FUSED_ACTIVATIONS
 
 class UnsupportedError(Exception):
     """An operator, or the form it has in the file, is one that hwsim does not know; the text says what about it."""
+
+
+class LiveBuilder(GraphBuilder):
+    """Builds a graph of the layers that an output needs; folded shape arithmetic leaves others behind."""
+
+    def build(self, outputs: Iterable[str], *, warnings: Iterable[str] = ()) -> Graph:
+        """Return the finished graph; see ``GraphBuilder.build``."""
+        ends = tuple(outputs)
+        named = {*ends, *self._inputs}
+        alive = []
+        for layer in reversed(self._layers):
+            if named.intersection(layer.outputs):
+                named.update(layer.inputs, layer.outputs)
+                alive.append(layer)
+        self._layers = alive[::-1]
+        self._tensors = {name: tensor for name, tensor in self._tensors.items() if name in named}
+        return super().build(ends, warnings=warnings)
 
 
 class TfliteImport:
@@ -34,8 +51,6 @@ class TfliteImport:
         self.warnings: list[str] = []
         self.hybrid: dict[str, str] = {}
         self.dequantised: dict[str, int] = {}
-        self.layers: list[tuple[FileOperator, tuple[str, ...], tuple[str, ...]]] = []
-        self.consumed = {index for op in file.operators for index in op.inputs} | set(file.outputs)
         self._written: set[str] = set()
         self._index = {name: index for index, name in enumerate(self.names)}
         self._layer_names = LayerNames(file.operators, file.tensors)
@@ -192,7 +207,6 @@ class TfliteImport:
             quants=[quant for _, quant in formats],
         )
         self._formats.update(zip(outputs, formats, strict=True))
-        self.layers.append((op, inputs, outputs))
         return outputs
 
     def _folded(self, layer: Op, inputs: Sequence[str]) -> tuple[Array, ...] | None:

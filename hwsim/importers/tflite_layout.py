@@ -192,9 +192,8 @@ def _unpack(net: TfliteImport, op: FileOperator) -> None:
         raise UnsupportedError(f"it unpacks {shape[axis]} slices into {len(op.outputs)} outputs")
     pieces = net.step(op, ops.Split(axis=axis, sizes=(1,) * shape[axis]), [x], "split")
     for i, piece in enumerate(pieces):
-        if op.outputs[i] in net.consumed:
-            rest = ops.Reshape(shape=shape[:axis] + shape[axis + 1 :])
-            net.add_output(op, i, rest, [piece], f"/reshape_{i}")
+        rest = ops.Reshape(shape=shape[:axis] + shape[axis + 1 :])
+        net.add_output(op, i, rest, [piece], f"/reshape_{i}")
 
 
 def _gather(net: TfliteImport, op: FileOperator) -> None:

@@ -99,7 +99,7 @@ class _Writer:
         op = layer.op
         line: dict[str, Any] = {
             "name": layer.name,
-            "op": getattr(op, "function") if op.kind in FUNCTION_KINDS else op.kind,
+            "op": op.function if op.kind in FUNCTION_KINDS else op.kind,
         }
         shapes = [spec.shape for spec in self.graph.input_specs(layer)]
         if op.kind in WEIGHTED and self._is_own(layer.inputs[1]):
@@ -160,7 +160,7 @@ class _Writer:
             elif role in PARAMETER_ROLES and not self._is_own(name):
                 parameters[role] = name
             elif role in PARAMETER_ROLES:
-                shape = parameter_shape(op.kind, role, shapes)
+                shape = parameter_shape(role, shapes)
                 differences = self.constant(name, parameter_name(layer.name, role), shape)
                 if differences:
                     parameters[role] = differences

@@ -13,15 +13,15 @@ One line per layer; what is as usual is left out::
       - {name: joined, op: concat, reads: [left, right]}
       - {name: pooled, op: global_pool, function: average}
 
-A layer reads the one before it unless ``reads`` names others; its filter, bias and the like are its own constants, named
-``<layer>.<role>``, unless it says otherwise (``bias: false``); it writes a tensor of its own name unless ``writes`` says
-otherwise. Layers may stand in any order. ``docs`` and ``hwsim ops`` list the layer types and their attributes.
+A layer reads the one before it unless ``reads`` names others. Its filter, bias and the like are constants of its own,
+named ``<layer>.<role>``, unless it says otherwise (``bias: false``). It writes a tensor of its name unless ``writes``
+says otherwise. Layers may stand in any order. ``hwsim ops`` lists the layer types and their attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -34,8 +34,8 @@ from hwsim.graph import DType, Graph, GraphBuilder, Quantization, Shape
 from hwsim.graph.ops import Op, ShapeMismatchError
 from hwsim.importers.constant_folding import Array, numpy_dtype
 from hwsim.importers.yaml_export import SCHEMA
-from hwsim.importers.yaml_layer import LayerRecord, OutputRecord, layer_record, output_record
-from hwsim.importers.yaml_values import ValueProblemError, decode, dtype_of, parameter_name, shape_of, typed
+from hwsim.importers.yaml_layer import LayerRecord, OutputRecord, layer_record
+from hwsim.importers.yaml_values import PARAMETER_ROLES, ValueProblemError, dtype_of, parameter_name, shape_of, typed
 from hwsim.importers.yaml_weights import Sidecar
 from hwsim.yaml_file import read_yaml
 
@@ -72,16 +72,18 @@ class _NetReader:
         self.stack = stack
         self.sidecar: Sidecar | None = None
         self.builder = GraphBuilder("")
+        self.inputs: list[str] = []
+        self.known: set[str] = set()
         self.file_axes: dict[str, tuple[int, ...]] = {}
 
     def graph(self, value: Any, batch: int | None) -> Graph:
         top = self._mapping(value, (), TOP_KEYS, "a net YAML")
         if top.get("schema") != SCHEMA:
             self._fail(("schema",), f"schema = {top.get('schema')!r}: this hwsim reads net YAMLs of schema {SCHEMA}")
-        name = self._typed(str, top.get("net", self.path.stem), ("net",), "net")
-        warnings = self._typed(tuple[str, ...], top.get("warnings", []), ("warnings",), "warnings")
+        name = self._typed(str, top.get("net", self.path.stem), "net")
+        warnings = self._typed(tuple[str, ...], top.get("warnings", []), "warnings")
         if "weights" in top:
-            file = self._typed(str, top["weights"], ("weights",), "weights")
+            file = self._typed(str, top["weights"], "weights")
             try:
                 self.sidecar = self.stack.enter_context(Sidecar(self.path.parent, file))
             except ModelFileError as error:
@@ -90,11 +92,12 @@ class _NetReader:
         self._inputs(top.get("inputs") or {}, batch)
         self._constants(top.get("constants") or {})
         records = self._records(top.get("layers"))
+        self.known = {*self.inputs, *(top.get("constants") or {}), *(n for r in records for n in r.output_names)}
         for record in self._in_order(records):
             self._layer(record)
         outputs = records[-1].output_names
         if "outputs" in top:
-            outputs = self._typed(tuple[str, ...], top["outputs"], ("outputs",), "outputs")
+            outputs = self._typed(tuple[str, ...], top["outputs"], "outputs")
         try:
             graph = self.builder.build(outputs, warnings=warnings)
         except NetError as error:
@@ -114,19 +117,20 @@ class _NetReader:
             fields = {"shape": given} if isinstance(given, list) else self._mapping(given, key, INPUT_KEYS, "an input")
             if "shape" not in fields:
                 self._fail(key, f"input {name!r} has no shape")
-            with _located(self, key, f"input {name!r}"):
+            with self._located(key, f"input {name!r}"):
                 shape = shape_of(fields["shape"], "shape")
                 if batch is not None and len(shape) > 1:
                     shape = (batch, *shape[1:])
                 dtype = dtype_of(fields.get("dtype", "float32"))
                 axes = typed(tuple[int, ...] | None, fields.get("file_axes"), "file_axes")
                 self.builder.input(name, shape, dtype, quant=self._quant(fields, name), file_axes=axes)
+            self.inputs.append(name)
 
     def _constants(self, value: Any) -> None:
         for name in self._mapping(value, ("constants",), None, "constants"):
             key = ("constants", name)
             fields = self._mapping(value[name], key, CONSTANT_KEYS, "a constant")
-            with _located(self, key, f"constant {name!r}"):
+            with self._located(key, f"constant {name!r}"):
                 self._constant(fields, name, None)
 
     def _constant(self, fields: Mapping[str, Any], default_name: str, default_shape: Shape | None) -> str:
@@ -149,7 +153,7 @@ class _NetReader:
                 scale, zero_point = typed(tuple[float, int], value, "quant")
                 return Quantization((scale,), (zero_point,))
             if not isinstance(value, dict) or value.keys() - {"axis", "scale", "zero_point"}:
-                raise ValueProblemError(f"quant = {value!r}: must be [scale, zero_point] or have axis, scale, zero_point")
+                raise ValueProblemError(f"quant = {value!r}: must be [scale, zero_point], or axis, scale, zero_point")
             axis: int = typed(int, value.get("axis"), "axis")
             if "scale" in value or "zero_point" in value:
                 scales = typed(tuple[float, ...], value.get("scale"), "scale")
@@ -170,58 +174,132 @@ class _NetReader:
     # -- layers ----------------------------------------------------------------------------------------------------
 
     def _records(self, value: Any) -> list[LayerRecord]:
+        """Return the layers as written; one that does not say what it reads reads the one before it."""
         if not isinstance(value, list) or not value:
             self._fail(("layers",), "layers: must be a list of at least one layer")
         records: list[LayerRecord] = []
         counts: dict[str, int] = {}
+        previous = self.inputs[0] if len(self.inputs) == 1 else None
         for index, given in enumerate(value):
             key = ("layers", index)
             fields = self._mapping(given, key, None, "a layer")
-            with _located(self, key, f"layer {fields.get('name', index + 1)!r}"):
-                records.append(layer_record(index, fields, counts))
+            with self._located(key, f"layer {fields.get('name', index + 1)!r}"):
+                record = layer_record(index, fields, counts)
+                if record.reads is None and record.needs_input:
+                    if previous is None:
+                        count = len(self.inputs)
+                        raise ValueProblemError(f"'reads' is missing: no layer comes before it, and {count} inputs do")
+                    record = replace(record, reads=(previous,))
+            records.append(record)
+            previous = record.output_names[0]
         return records
 
     def _in_order(self, records: list[LayerRecord]) -> list[LayerRecord]:
         """Return the records so that writers come before readers; a file in order stays as it is."""
-        writer = {name: record for record in records for name in record.output_names}
-        previous = self.builder.input_names[0] if len(self.builder.input_names) == 1 else None
-        for record in records:
-            if record.reads is None:
-                record.reads = [] if previous is None else [previous]
-                if previous is None and record.needs_input:
-                    self._fail_in(record, "is the first layer and the net has several inputs or none: say what it reads")
-            previous = record.output_names[0]
+        writer = {name: record.index for record in records for name in record.output_names}
         done: set[int] = set()
         for record in records:
-            if any(name in writer and writer[name].index not in done for name in record.references):
+            if any(name in writer and writer[name] not in done for name in record.references):
                 break
             done.add(record.index)
         else:
             return records
         sorter = TopologicalSorter(
-            {record.index: [writer[name].index for name in record.references if name in writer] for record in records}
+            {record.index: [writer[name] for name in record.references if name in writer] for record in records}
         )
         try:
             return [records[index] for index in sorter.static_order()]
         except CycleError as error:
-            names = " -> ".join(repr(records[index].name) for index in reversed(error.args[1]))
-            self._fail_in(records[min(error.args[1])], f"is in a cycle: {names}")
+            cycle = " -> ".join(repr(records[index].name) for index in error.args[1])
+            self._fail(("layers", min(error.args[1])), f"layers form a cycle: {cycle}")
 
     def _layer(self, record: LayerRecord) -> None:
-        with _located(self, ("layers", record.index), f"layer {record.name!r}"):
-            reads = list(record.reads or [])
+        with self._located(("layers", record.index), f"layer {record.name!r}"):
             for name in record.references:
-                if not self.builder.has(name):
-                    raise ValueProblemError(f"reads {name!r}, which nothing writes{did_you_mean(name, self._known())}")
-            inputs = self._layer_inputs(record, reads)
+                if name not in self.known:
+                    raise ValueProblemError(f"reads {name!r}, which nothing writes{did_you_mean(name, self.known)}")
+            inputs = self._layer_inputs(record)
             op = record.op([self.builder.shape(name) for name in inputs])
-            dtypes = self._dtypes(op, inputs, record.outputs)
             self.builder.add(
                 op,
                 inputs,
                 name=record.name,
                 outputs=record.output_names,
-                dtypes=dtypes,
+                dtypes=self._dtypes(op, inputs, record.outputs),
                 quants=[self._quant({"quant": output.quant}, output.name) for output in record.outputs],
             )
-            self.file_axes.update((o.name, o.file_axes) for o in record.outputs if o.file_axes is not None)
+        self.file_axes.update((o.name, o.file_axes) for o in record.outputs if o.file_axes is not None)
+
+    def _layer_inputs(self, record: LayerRecord) -> list[str]:
+        """Return the names of a layer's inputs in the order of its roles, its own constants added."""
+        reads = list(record.reads or ())
+        if record.op_type.variadic:
+            return reads
+        inputs: list[str] = []
+        for role in record.op_type.roles:
+            given = record.roles.get(role)
+            if given is False:
+                continue
+            if isinstance(given, str):
+                inputs.append(given)
+            elif role in PARAMETER_ROLES:
+                name = parameter_name(record.name, role)
+                inputs.append(self._constant(given or {}, name, self._parameter_shape(record, role, inputs)))
+            elif given is not None:
+                inputs.append(self._constant(given, parameter_name(record.name, role), None))
+            elif reads:
+                inputs.append(reads.pop(0))
+            else:
+                raise ValueProblemError(f"nothing says what it reads as {role}")
+        if reads:
+            raise ValueProblemError(f"reads {reads[0]!r} beyond its {len(inputs)} inputs")
+        return inputs
+
+    def _parameter_shape(self, record: LayerRecord, role: str, inputs: list[str]) -> Shape:
+        image = self.builder.shape(inputs[0])
+        if role == "filter":
+            return record.filter_shape(image)
+        return self.builder.shape(inputs[1])[:1] if role == "bias" else image[-1:]
+
+    def _dtypes(self, op: Op, inputs: list[str], outputs: tuple[OutputRecord, ...]) -> list[DType] | None:
+        """Return the outputs' dtypes where the file states any; those it does not state follow the shape rule."""
+        if all(output.dtype is None for output in outputs):
+            return None
+        try:
+            usual = op.infer([self.builder.tensor(name).spec for name in inputs])
+        except ShapeMismatchError:
+            return None  # adding the layer reports it
+        return [output.dtype or spec.dtype for output, spec in zip(outputs, usual, strict=True)]
+
+    # -- problems --------------------------------------------------------------------------------------------------
+
+    def _mapping(self, value: Any, key: Place, known: tuple[str, ...] | None, what: str) -> dict[str, Any]:
+        """Return a mapping whose keys are words, all of them known."""
+        if not isinstance(value, dict):
+            self._fail(key, f"{what} must be a mapping (name: value), not {value!r:.40}")
+        for name in value:
+            if known is not None and name not in known:
+                self._fail((*key, name), f"unknown key {name!r} in {what}{did_you_mean(str(name), known)}")
+            if not isinstance(name, str):
+                self._fail((*key, name), f"key {name!r} must be a word; put it in quotes")
+        return value
+
+    def _typed(self, hint: Any, value: Any, key: str) -> Any:
+        with self._located((key,), ""):
+            return typed(hint, value, key)
+
+    @contextmanager
+    def _located(self, key: Place, what: str) -> Iterator[None]:
+        """Put file, line and part before what goes wrong inside; a builder's sentence names the part itself."""
+        try:
+            yield
+        except ValueProblemError as error:
+            self._fail(key, f"{what}: {error}" if what else str(error))
+        except NetError as error:
+            self._fail(key, str(error))
+
+    def _fail(self, key: Place, sentence: str) -> NoReturn:
+        while key and key not in self.where:
+            key = key[:-1]
+        line = self.where.get(key, (1, 1))[0]
+        raise ModelFileError(f"{self.path}:{line}: {sentence}") from None

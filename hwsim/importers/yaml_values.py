@@ -189,7 +189,7 @@ def dtype_of(value: Any) -> Any:
 # -- one value as YAML text --------------------------------------------------------------------------------------------
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./\-]*")
-_RESERVED = frozenset("true false null yes no on off y n inf nan".split())
+_RESERVED = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"])
 
 
 def flow(value: Any) -> str:
@@ -222,14 +222,14 @@ def _escaped(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
-# -- parameters a layer has without saying so ---------------------------------------------------------------------------
+# -- constants a layer has without saying so -------------------------------------------------------------------------
 
 WEIGHTED = ("conv2d", "conv_transpose2d", "dense")
 """Kinds whose filter is told by ``out_channels`` and, but for dense, ``kernel``."""
 
 PARAMETER_ROLES = ("filter", "bias", "scale", "shift", "mean", "variance", "slope")
-"""Inputs that are constants of the layer's own unless it says otherwise: ``bias: false`` leaves one out, a name refers to
-another tensor, and a mapping gives it a name, shape, dtype or quantisation."""
+"""Inputs that are constants of the layer's own unless it says otherwise: ``bias: false`` leaves one out, a name refers
+to another tensor, and a mapping gives it a name, shape, dtype or quantisation."""
 
 
 def parameter_name(layer: str, role: str) -> str:
@@ -237,14 +237,8 @@ def parameter_name(layer: str, role: str) -> str:
     return f"{layer}.{role}"
 
 
-def parameter_shape(kind: str, role: str, shapes: Sequence[Shape]) -> Shape | None:
-    """Return the shape a layer's own constant has by its input and, for a bias, its filter; None where that is open.
-
-    ``shapes`` are those of the inputs before it and, for a filter, its own: only the channels are then taken as read.
-    """
-    channels = shapes[0][-1:]
-    if role == "filter":
-        return shapes[1]
-    if role == "bias":
-        return shapes[1][:1]
-    return channels
+def parameter_shape(role: str, shapes: Sequence[Shape]) -> Shape:
+    """Return the shape a layer's own constant has by default, for the shapes of its inputs."""
+    if role in ("filter", "bias"):
+        return shapes[1] if role == "filter" else shapes[1][:1]
+    return shapes[0][-1:]

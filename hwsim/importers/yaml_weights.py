@@ -10,7 +10,6 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,13 +22,15 @@ from hwsim.graph import Graph, Shape, elements
 
 Array = np.ndarray[Any, Any]
 
+_UNSAFE = re.compile(r"[\x00-\x1f%\\]")
+
 MAX_HEADER_BYTES = 1024
 """The .npy header of an array of at most eight axes takes 128 bytes."""
 
 
 def entry_name(part: str, tensor: str) -> str:
     """Return the name of an entry; control characters and % are percent-encoded, as a ZIP file cuts names at a zero."""
-    return f"{part}/{re.sub(r'[\x00-\x1f%\\]', lambda char: quote(char.group(), safe=''), tensor)}"
+    return f"{part}/{_UNSAFE.sub(lambda char: quote(char.group(), safe=''), tensor)}"
 
 
 def sidecar_content(graph: Graph) -> bytes | None:
@@ -48,7 +49,7 @@ def sidecar_content(graph: Graph) -> bytes | None:
         for name, values in entries.items():
             entry = zipfile.ZipInfo(f"{name}.npy")  # a fixed date: the same graph gives the same bytes
             with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(values, order="C"), allow_pickle=False)
     return content.getvalue()
 
 

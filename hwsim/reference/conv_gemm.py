@@ -256,7 +256,8 @@ def _unfold(rows: Array, columns: Array, group: int, kernel: Pair, strides: Pair
     """
     R, S = kernel
     P, Q, depth = columns.shape
-    by_row, by_column, by_channel = rows.strides
+    by_row, by_column, _ = rows.strides  # that of an axis of size one may be anything, and is not used
+    by_channel = rows.itemsize
     channels = depth // (R * S)
     whole_row = channels == rows.shape[2] and dilations[1] == 1
     run, runs_per_row = (S * channels, 1) if whole_row else (channels, S)

@@ -7,7 +7,6 @@ throughout. Functions of one element are in ``float_functions``, moves of data i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -233,13 +232,12 @@ def reduce_axes(x: Array, function: ReduceFunction, axes: Sequence[int], *, keep
         result = np.max(x, axis=axis, keepdims=keepdims)
     elif function == "min":
         result = np.min(x, axis=axis, keepdims=keepdims)
-    elif function == "prod":
-        result = np.prod(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
+    elif function == "mean":
+        result = np.mean(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
+    elif function == "sum":
+        result = np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
     else:
-        result = np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float64)
-        if function == "mean":
-            result = result / math.prod(x.shape[i] for i in axis)
-        result = result.astype(x.dtype)
+        result = np.prod(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(x.dtype)
     return result
 
 

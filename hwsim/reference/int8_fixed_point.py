@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.reference.requantize import INT32_MAX, INT32_MIN, MANTISSA_BITS, doubling_high_mul, quantize_multiplier
+from hwsim.reference.requantize import MANTISSA_BITS, doubling_high_mul, quantize_multiplier
 from hwsim.reference.requantize import rounding_divide_by_pot as divide_by_pot
 
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
+Number = Any  # a Python integer or an int64 array
 
 ONE = 2**31 - 1  # 1.0 in Q0.31, the nearest there is
 DIFF_INTEGER_BITS = 5  # softmax: x − max(x) in Q5.26
@@ -52,20 +53,35 @@ def _exp_near_minus_eighth(x: Integers) -> Integers:
     return EXP_MINUS_EIGHTH + doubling_high_mul(EXP_MINUS_EIGHTH, t + tail)
 
 
-def reciprocal_of_one_plus(x: Integers) -> Integers:
-    """Return 1 / (1 + x) for Q0.31 numbers x in [0, 1), in Q0.31, by three Newton steps."""
+def reciprocal_of_one_plus(x: Number) -> Number:
+    """Return 1 / (1 + x) for Q0.31 numbers x in [0, 1), in Q0.31, by three Newton steps.
+
+    Nothing saturates before the end: y stays within [1 − 2^-9, 2], and each correction is far below 1.
+    """
     half_denominator = (x + ONE + 1) // 2
-    y = NEWTON_48_17 + doubling_high_mul(half_denominator, NEWTON_32_17)
+    y = NEWTON_48_17 + _high_mul(half_denominator, NEWTON_32_17)
     for _ in range(3):
-        error = (1 << 29) - doubling_high_mul(half_denominator, y)
-        y = y + _saturated_left(doubling_high_mul(y, error), 2)
-    return _saturated_left(y, 1)
+        error = (1 << 29) - _high_mul(half_denominator, y)
+        y = y + (_high_mul(y, error) << 2)
+    doubled = y << 1
+    return min(doubled, ONE) if isinstance(doubled, int) else np.minimum(doubled, ONE)
 
 
-def reciprocal(x: Integers, integer_bits: int) -> tuple[Integers, Integers]:
-    """Return 1 / x for x > 0 with ``integer_bits`` integer bits, as (r, b): r in Q0.31 times 2^−b."""
-    headroom = 32 - np.frexp(x.astype(np.float64))[1].astype(np.int64)  # leading zeros of the 32-bit word
-    return reciprocal_of_one_plus((x << headroom) - 2**31), integer_bits - headroom
+def reciprocal(x: Number, integer_bits: int) -> tuple[Number, Number]:
+    """Return 1 / x for x > 0 with ``integer_bits`` integer bits, as (r, b): r in Q0.31 times 2^−b.
+
+    Takes a Python integer too: for the one row of a classifier's softmax that is 20 times as fast as an array.
+    """
+    if isinstance(x, int):
+        zeros: Any = 32 - x.bit_length()  # leading zeros of the 32-bit word
+    else:
+        zeros = 32 - np.frexp(x.astype(np.float64))[1].astype(np.int64)
+    return reciprocal_of_one_plus((x << zeros) - 2**31), integer_bits - zeros
+
+
+def _high_mul(a: Number, b: Number) -> Number:
+    """Return ``doubling_high_mul`` where saturation cannot occur."""
+    return (a * b + 2**30) >> MANTISSA_BITS
 
 
 def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.int8]]:
@@ -86,12 +102,15 @@ def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.i
     def softmax(x: Array) -> NDArray[np.int8]:
         wide = x.astype(np.int16)
         diff = wide.max(axis=-1, keepdims=True) - wide
-        scale_of_row, over = reciprocal(shares[diff].sum(axis=-1, keepdims=True), SUM_INTEGER_BITS)
-        codes = divide_by_pot(doubling_high_mul(scale_of_row, table[diff]), over + MANTISSA_BITS - 8) - 128
-        return np.where(diff <= most, np.clip(codes, -128, 127), -128).astype(np.int8)
+        sums = shares[diff].sum(axis=-1, keepdims=True)
+        scale_of_row, over = reciprocal(sums if sums.size > 1 else int(sums.item()), SUM_INTEGER_BITS)
+        # Nothing here is negative, so the fixed-point product and the rounding shift are additions and plain shifts.
+        codes = table[diff] * scale_of_row
+        codes += 2**30
+        codes >>= MANTISSA_BITS
+        codes += np.left_shift(1, over + MANTISSA_BITS - 9)
+        codes >>= over + MANTISSA_BITS - 8
+        codes[diff > most] = 0
+        return (codes.clip(0, 255) - 128).astype(np.int8)
 
     return softmax
-
-
-def _saturated_left(x: Integers, bits: int) -> Integers:
-    return np.clip(x << bits, INT32_MIN, INT32_MAX)

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 
 from hwsim.graph.ops import Conv2d, ConvTranspose2d, FusedActivation, Pool2d, Resize
 from hwsim.graph.ops.pooling import ReduceFunction
-from hwsim.reference.conv_gemm import conv2d_depthwise, conv2d_gemm, depthwise_taps, filter_matrix
+from hwsim.reference.conv_gemm import (
+    BLOCK_BYTES,
+    Epilogue,
+    Padding,
+    Pair,
+    conv2d_depthwise,
+    conv2d_gemm,
+    depthwise_taps,
+    filter_matrix,
+)
 from hwsim.reference.int8_tables import Affine, activation_range, look_up, requantize_table, saturated
 from hwsim.reference.requantize import (
     Requantizer,
@@ -41,6 +50,8 @@ Kernel = Callable[[Codes], Codes]
 EXACT_FLOAT32 = 2**24  # integers up to here are float32 numbers
 MOST_CODE = 128  # largest |int8|
 FRACTION_BITS = 10  # of a resize position
+FEW_ROWS = 256  # of a matrix product: up to here blocks are not worth their bookkeeping
+LONG_RUN, FEW_PIXELS = 80, 8000  # measured: channels, and pixels times missing channels, of ``depthwise_by_pixels``
 
 
 def prepare_conv2d(op: Conv2d, filters: Array, bias: Integers, filter_scale: Reals, x: Affine, out: Affine) -> Kernel:
@@ -70,17 +81,66 @@ def prepare_conv2d(op: Conv2d, filters: Array, bias: Integers, filter_scale: Rea
 
         def depthwise(ifmap: Codes) -> Codes:
             ofmap = np.empty(_ofmap_shape(op, ifmap, (R, S), K), np.int8)
-            return conv2d_depthwise(ifmap, taps, out=ofmap, **attributes)
+            by_pixels = ofmap[0, ..., 0].size * (LONG_RUN - K) < FEW_PIXELS * op.strides[1] ** 3
+            convolve = depthwise_by_pixels if by_pixels else conv2d_depthwise
+            return convolve(ifmap, taps, out=ofmap, **attributes)
 
         return depthwise
 
     matrix, splits = filter_matrix(filters, op.groups), exact_splits(weights)
+    pointwise = (R, S, op.groups) == (1, 1, 1) and op.strides == (1, 1) and not np.any(op.padding) and not splits
 
     def conv2d(ifmap: Codes) -> Codes:
         ofmap = np.empty(_ofmap_shape(op, ifmap, (R, S), K), np.int8)
+        if pointwise and ifmap.size // len(matrix[0]) <= FEW_ROWS:
+            requantize(np.matmul(ifmap.astype(np.float32), matrix[0]), ofmap)
+            return ofmap
         return conv2d_gemm(ifmap, matrix, kernel=(R, S), out=ofmap, splits=splits, **attributes)
 
     return conv2d
+
+
+def depthwise_by_pixels(
+    x: Codes,
+    taps: Array,
+    *,
+    strides: Pair,
+    padding: Padding,
+    dilations: Pair,
+    pad_value: float,
+    out: Codes,
+    epilogue: Epilogue,
+) -> Codes:
+    """Convolve as ``conv_gemm.conv2d_depthwise``, with one inner loop over the channels for each pixel and tap.
+
+    That one multiplies and adds whole rows tap by tap, two passes over memory and two numpy calls for each. Here a
+    block is one call, and the loop multiplies and adds in registers, but it starts anew for each pixel and tap. That
+    pays off where channels are many, and in small images, where calls are what takes the time.
+    """
+    R, S, K = taps.shape
+    x = x if x.shape[3] == K else np.repeat(x, K // x.shape[3], axis=3)
+    N, H, W, _ = x.shape
+    _, P, Q, _ = out.shape
+    top, (left, right) = padding[0][0], padding[1]
+    block = min(P, max(1, BLOCK_BYTES // ((left + W + right) * K * taps.itemsize * (strides[0] + 1))))
+    reach = (R - 1) * dilations[0] + 1
+    rows = np.full(((block - 1) * strides[0] + reach, left + W + right, K), pad_value, taps.dtype)
+    by_row, by_column, by_channel = rows.strides
+    steps = (by_row * strides[0], by_column * strides[1], by_row * dilations[0], by_column * dilations[1], by_channel)
+    acc = np.empty((block, Q, K), taps.dtype)
+    for image in range(N):
+        for start in range(0, P, block):
+            count = min(block, P - start)
+            first = start * strides[0] - top
+            stop = first + (count - 1) * strides[0] + reach
+            inner = rows[: stop - first, left : left + W]
+            if first < 0 or stop > H:
+                inner[...] = pad_value
+            inner[max(first, 0) - first : min(stop, H) - first] = x[image, max(first, 0) : min(stop, H)]
+            windows: Array = np.ndarray((count, Q, R, S, K), taps.dtype, rows, 0, steps)
+            np.einsum("pqrsk,rsk->pqk", windows, taps, out=acc[:count])
+            epilogue(acc[:count], out[image, start : start + count])
+    return out
 
 
 def exact_splits(weights: Integers) -> tuple[int, ...]:
@@ -193,41 +253,56 @@ def prepare_pool2d(op: Pool2d, x: Affine, out: Affine) -> Kernel:
     """
     low, high = activation_range(op.activation, out)
     rescale = None if x == out else requantize_table(x, out)
-    pad_code = -MOST_CODE if op.function == "max" else 0
     counted_pad = x.zero_point if op.count_include_pad else 0
+    counts: dict[tuple[int, ...], tuple[Reals, Reals]] = {}
+
+    def average(ifmap: Codes, sums: Array) -> Array:
+        if ifmap.shape not in counts:
+            inside = _tap_counts(op, ifmap.shape[1:3], sums.shape[1:3], included=False)
+            counts[ifmap.shape] = inside, _tap_counts(op, ifmap.shape[1:3], sums.shape[1:3], included=True)
+        inside, included = counts[ifmap.shape]
+        wide = sums.astype(np.float64)
+        if op.count_include_pad:
+            return _rounded_mean(wide + counted_pad * (included - inside), included)
+        return _rounded_mean(wide, inside)
 
     def pool2d(ifmap: Codes) -> Codes:
-        spans = [
-            _window_span(size, kernel, stride, dilation, pads, ceil_mode=op.ceil_mode)
-            for size, kernel, stride, dilation, pads in zip(
-                ifmap.shape[1:3], op.kernel, op.strides, op.dilations, op.padding, strict=True
-            )
-        ]
-        (P, below), (Q, beyond) = spans
-        border = ((0, 0), (op.padding[0][0], below), (op.padding[1][0], beyond), (0, 0))
-        wide = np.int8 if op.function == "max" else np.float32
-        padded = np.pad(ifmap.astype(wide, copy=False), border, constant_values=pad_code)
-        best: Array | None = None
-        for rows in _tap_slices(op.kernel[0], op.strides[0], op.dilations[0], P):
-            for columns in _tap_slices(op.kernel[1], op.strides[1], op.dilations[1], Q):
-                tap = padded[:, rows, columns]
-                if best is None:
-                    best = tap.copy()
-                elif op.function == "max":
-                    np.maximum(best, tap, out=best)
-                else:
-                    best += tap
-        assert best is not None
-        if op.function == "average":
-            inside = _tap_counts(op, ifmap.shape[1:3], (P, Q), included=False)
-            counts = _tap_counts(op, ifmap.shape[1:3], (P, Q), included=op.count_include_pad)
-            best = _rounded_mean(best.astype(np.float64) + counted_pad * (counts - inside), counts)
-        codes = best.astype(np.int8, copy=False)
+        # A window is a column of rows: one axis after the other takes R + S steps instead of R · S.
+        pooled: Array = ifmap if op.function == "max" else ifmap.astype(np.float32)
+        for axis in (1, 2):
+            pooled = _pool_axis(op, pooled, axis)
+        codes = (average(ifmap, pooled) if op.function == "average" else pooled).astype(np.int8, copy=False)
         if rescale is not None:
             codes = look_up(rescale, codes)
         return codes if (low, high) == (-128, 127) else codes.clip(np.int8(low), np.int8(high))
 
     return pool2d
+
+
+def _pool_axis(op: Pool2d, x: Array, axis: int) -> Array:
+    """Return the greatest (int8) or the sum (float32) of the window's taps along one axis, (N, H, W, C) → (N, P, W, C)."""
+    kernel, stride, dilation, pads = (values[axis - 1] for values in (op.kernel, op.strides, op.dilations, op.padding))
+    positions, after = _window_span(x.shape[axis], kernel, stride, dilation, pads, ceil_mode=op.ceil_mode)
+    if pads[0] or after:
+        shape = list(x.shape)
+        shape[axis] += pads[0] + after
+        padded = np.full(shape, -MOST_CODE if op.function == "max" else 0, x.dtype)
+        padded[_along(axis, slice(pads[0], pads[0] + x.shape[axis]))] = x
+        x = padded
+    combine = np.maximum if op.function == "max" else np.add
+    if positions == 1 and dilation == 1:
+        return np.asarray(combine.reduce(x[_along(axis, slice(0, kernel))], axis=axis, keepdims=True))
+    taps = [
+        x[_along(axis, slice(t * dilation, t * dilation + (positions - 1) * stride + 1, stride))] for t in range(kernel)
+    ]
+    pooled = taps[0].copy()
+    for tap in taps[1:]:
+        combine(pooled, tap, out=pooled)
+    return pooled
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (part,)
 
 
 def _rounded_mean(sums: Reals, counts: Reals) -> Reals:
@@ -247,11 +322,7 @@ def _window_span(
     return positions, max(0, (positions - 1) * stride + span - size - pads[0])
 
 
-def _tap_slices(kernel: int, stride: int, dilation: int, positions: int) -> list[slice]:
-    return [slice(t * dilation, t * dilation + (positions - 1) * stride + 1, stride) for t in range(kernel)]
-
-
-def _tap_counts(op: Pool2d, image: tuple[int, ...], ofmap: tuple[int, int], *, included: bool) -> Reals:
+def _tap_counts(op: Pool2d, image: tuple[int, ...], ofmap: tuple[int, ...], *, included: bool) -> Reals:
     """Return how many taps of each window count, (P, Q, 1): those in the ifmap, or in its padding too."""
     per_axis = []
     for size, kernel, stride, dilation, (before, after), positions in zip(
@@ -285,27 +356,36 @@ def prepare_reduce(
             return saturated(round_half_away(real / out.scale) + out.zero_point)
 
         return product
-    base, base_shift = quantize_multiplier(np.float64(x.scale32) / np.float64(out.scale32))
+    base, base_shift = (int(value) for value in quantize_multiplier(np.float64(x.scale32) / np.float64(out.scale32)))
+    requantizers: dict[int, Requantizer] = {}
 
-    def mean_or_sum(ifmap: Codes) -> Codes:
-        count = int(np.prod([ifmap.shape[axis] for axis in axes]))
-        sums = _sum_codes(ifmap, axes, keepdims=keepdims) - x.zero_point * count
-        multiplier, shift = int(base), int(base_shift)
+    def requantizer(count: int) -> Requantizer:
+        multiplier, shift = base, base_shift
         if function == "mean":
             bits = min(count.bit_length() - 1, 32, 31 + shift)
             multiplier, shift = (multiplier << bits) // count, shift - bits
-        return saturated(multiply_by_quantized_multiplier(sums, multiplier, shift) + out.zero_point)
+        one = np.array([multiplier, shift, -x.zero_point * count, MOST_CODE * count])[:, None]
+        return Requantizer(one[0], one[1], one[2], out.zero_point, low=-128, high=127, reach=one[3])
+
+    def mean_or_sum(ifmap: Codes) -> Codes:
+        count = int(np.prod([ifmap.shape[axis] for axis in axes]))
+        if count not in requantizers:
+            requantizers[count] = requantizer(count)
+        sums = _sum_codes(ifmap, axes, keepdims=keepdims)
+        codes = np.empty(sums.shape, np.int8)
+        requantizers[count](sums.reshape(1, -1), codes.reshape(1, -1))
+        return codes
 
     return mean_or_sum
 
 
-def _sum_codes(x: Codes, axes: tuple[int, ...], *, keepdims: bool) -> Integers:
-    """Return the sum of codes along axes; over whole images as a product with ones, several times as fast."""
+def _sum_codes(x: Codes, axes: tuple[int, ...], *, keepdims: bool) -> Reals | NDArray[np.float32]:
+    """Return the exact sum of codes along axes; over whole images as a product with ones, several times as fast."""
     if x.ndim == 4 and sorted(axis % 4 for axis in axes) == [1, 2] and x[0, ..., 0].size * MOST_CODE <= EXACT_FLOAT32:
         N, H, W, C = x.shape
         sums = np.matmul(np.ones((1, H * W), np.float32), x.reshape(N, H * W, C).astype(np.float32))
-        return sums.reshape((N, 1, 1, C) if keepdims else (N, C)).astype(np.int64)
-    return np.asarray(x.sum(axis=axes, keepdims=keepdims, dtype=np.int64))
+        return sums.reshape((N, 1, 1, C) if keepdims else (N, C))
+    return np.asarray(x.sum(axis=axes, keepdims=keepdims, dtype=np.float64))
 
 
 def prepare_resize_bilinear(op: Resize, x: Affine, out: Affine) -> Kernel:
@@ -370,7 +450,8 @@ def _requantizer(
     scale = np.float64(x.scale32) * filter_scale.astype(np.float32).astype(np.float64) / np.float64(out.scale32)
     bias = bias - x.zero_point * weights.sum(axis=1) if corrected else bias
     reach = np.abs(weights).sum(axis=1) * (MOST_CODE if corrected else 2 * MOST_CODE)
-    return Requantizer(scale, bias, out.zero_point, *activation_range(activation, out), reach)
+    low, high = activation_range(activation, out)
+    return Requantizer(*quantize_multiplier(scale), bias, out.zero_point, low=low, high=high, reach=reach)
 
 
 def _most_sum(weights: Integers) -> int:

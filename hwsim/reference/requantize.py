@@ -30,6 +30,8 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 BELOW_HALF = float(np.nextafter(0.5, 0.0))  # trunc(x + this) rounds half up exactly; with 0.5, 0.5 − 2^-54 would go up
 CHUNK = 32 * 1024  # elements requantised at a time: with float64 copies they stay in a 1 MiB L2
 MOST_PROVED_SHIFT = 20  # beyond it a threshold times 2^31 does not fit int64
+RUN = 1024  # elements of a repeated constant: three of them stay in a 32 KiB L1
+WRAP = 256  # the int8 cast takes codes modulo this
 INT16_ROOM = 32_000
 
 
@@ -76,29 +78,29 @@ def multiply_by_quantized_multiplier_once(x: ArrayLike, multiplier: ArrayLike, s
     return (product + (np.int64(1) << (right - 1))) >> right
 
 
-class Scratch(threading.local):
-    """Buffers reused from call to call: fresh megabytes would cost more in page faults than the arithmetic on them."""
+class _Buffers(threading.local):
+    """Memory reused from call to call: fresh megabytes would cost more in page faults than the arithmetic on them."""
 
     def __init__(self) -> None:
-        self._buffers: dict[tuple[str, type[np.generic]], Array] = {}
+        self.real = np.empty(0)
+        self.half = np.empty(0)
+        self.codes = np.empty(0, np.int32)
 
-    def get(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Array:
-        """Return an array of undefined content, valid until the next call with the same name."""
-        count = int(np.prod(shape))
-        buffer = self._buffers.get((name, dtype))
-        if buffer is None or buffer.size < count:
-            buffer = self._buffers[name, dtype] = np.empty(count, dtype)
-        return buffer[:count].reshape(shape)
+    def reserve(self, count: int) -> None:
+        """Make every buffer at least ``count`` elements long."""
+        if self.real.size < count:
+            self.real, self.half, self.codes = np.empty(count), np.empty(count), np.empty(count, np.int32)
 
 
-scratch = Scratch()
+_buffers = _Buffers()
 
 
 class Requantizer:
     """Sums of products to int8 codes: clip(round₂((acc + bias) · scale) + zero_point, low, high), per channel.
 
     Args:
-        scale: Real multiplier of each channel (K,), or one for all (1,).
+        multiplier: Of each channel (K,), or one for all (1,); with ``shift`` as from ``quantize_multiplier``.
+        shift: (K,) or (1,).
         bias: Added to the sums first (K,) or (1,), int64.
         zero_point: Of the output.
         low: Least code, from the fused activation.
@@ -107,11 +109,18 @@ class Requantizer:
     """
 
     def __init__(
-        self, scale: Reals, bias: Integers, zero_point: int, low: int, high: int, reach: Integers | int
+        self,
+        multiplier: Integers,
+        shift: Integers,
+        bias: Integers,
+        zero_point: int,
+        *,
+        low: int,
+        high: int,
+        reach: Integers,
     ) -> None:
-        self.multiplier, self.shift = quantize_multiplier(scale)
-        self.bias, self.zero_point, self.low, self.high = bias, zero_point, low, high
-        self.reach = np.broadcast_to(np.asarray(reach, np.int64), np.broadcast_shapes(scale.shape, bias.shape))
+        self.multiplier, self.shift, self.bias, self.reach = np.broadcast_arrays(multiplier, shift, bias, reach)
+        self.zero_point, self.low, self.high = zero_point, low, high
         right = np.maximum(-self.shift, 0)
         self._gain = np.ldexp(self.multiplier.astype(np.float64), self.shift - MANTISSA_BITS)
         # Two roundings of v = sum · m · 2^(shift-31) are floor(v + 1/2 + 2^-(right+1)) where v >= 0 and the mirror image
@@ -123,34 +132,42 @@ class Requantizer:
         if self.one_sided:
             self._offset = self._offset + self._half
         self._settle_constant_channels()
-        self.exact = self._agrees_with_integers()
-        most = float(np.max(self.reach * self._gain + np.abs(self._offset) + 1, initial=0.0)) + abs(zero_point)
+        most = float(np.max(self.reach * self._gain + np.abs(self._offset) + 1, initial=0.0)) + 2 * WRAP
         self._codes: type[np.int16 | np.int32] = np.int16 if most < INT16_ROOM else np.int32
-        self._rows: dict[int, tuple[Reals, Reals, Reals]] = {}
+        # Codes are made 256 too large, so that they are positive where the cast truncates; the int8 cast drops the 256.
+        self._shift_codes = self._codes(zero_point + WRAP)
+        if self.one_sided:
+            self._offset = self._offset + (zero_point + WRAP)
+        self._least, self._most = self._codes(low + WRAP), self._codes(high + WRAP)
+        self._rows: dict[tuple[int, int], tuple[Reals, Reals, Reals]] = {}
+        self.exact = self._agrees_with_integers()
 
     def __call__(self, acc: Array, out: Array) -> None:
         """Write the codes of ``acc`` (…, Q, K), float32 or float64 integers, to ``out`` of the same shape, int8."""
         if not self.exact:
             out[...] = self.integers(acc)
             return
-        width = int(np.prod(acc.shape[-2:]))
+        Q, K = acc.shape[-2:]
+        gain, offset, half = self._rows.get((Q, K)) or self._tiled(Q, K)
+        width = len(gain)
         sums, codes = acc.reshape(-1, width), out.reshape(-1, width)
-        gain, offset, half = self._tiled(width, acc.shape[-1])
         step = max(1, CHUNK // width)
+        _buffers.reserve(step * width)
         for start in range(0, len(sums), step):
             part = sums[start : start + step]
-            real = scratch.get("real", part.shape, np.float64)
+            real = _buffers.real[: part.size].reshape(part.shape)
             np.multiply(part, gain, out=real)
-            real += offset
-            if not self.one_sided:
-                signed_half = scratch.get("half", part.shape, np.float64)
+            np.add(real, offset, out=real)
+            wide = _buffers.codes.view(self._codes)[: part.size].reshape(part.shape)
+            if self.one_sided:
+                np.copyto(wide, real, casting="unsafe")  # truncates
+            else:
+                signed_half = _buffers.half[: part.size].reshape(part.shape)
                 np.copysign(half, real, out=signed_half)
-                real += signed_half
-            wide = scratch.get("codes", part.shape, self._codes)
-            np.copyto(wide, real, casting="unsafe")  # truncates, as both formulas want
-            if self.zero_point:
-                wide += self._codes(self.zero_point)
-            wide.clip(self._codes(self.low), self._codes(self.high), out=wide)
+                np.add(real, signed_half, out=real)
+                np.copyto(wide, real, casting="unsafe")
+                np.add(wide, self._shift_codes, out=wide)
+            wide.clip(self._least, self._most, out=wide)
             np.copyto(codes[start : start + step], wide, casting="unsafe")
 
     def integers(self, acc: Array) -> NDArray[np.int8]:
@@ -158,16 +175,14 @@ class Requantizer:
         rounded = multiply_by_quantized_multiplier(acc.astype(np.int64) + self.bias, self.multiplier, self.shift)
         return np.clip(rounded + self.zero_point, self.low, self.high).astype(np.int8)
 
-    def _tiled(self, width: int, channels: int) -> tuple[Reals, Reals, Reals]:
-        """Return the constants repeated along a row of pixels: long runs are multiplied twice as fast as short ones."""
-        if width not in self._rows:
-            pixels = width // channels
-            gain, offset, half = (
-                np.tile(np.broadcast_to(values, (channels,)), pixels)
-                for values in (self._gain, self._offset, self._half)
-            )
-            self._rows[width] = gain, offset, half
-        return self._rows[width]
+    def _tiled(self, pixels: int, channels: int) -> tuple[Reals, Reals, Reals]:
+        """Return the constants repeated along some pixels of a row of ``pixels``: numpy is slow on short runs."""
+        repeats = max(n for n in range(1, pixels + 1) if pixels % n == 0 and (n == 1 or n * channels <= RUN))
+        gain, offset, half = (
+            np.tile(np.broadcast_to(values, (channels,)), repeats) for values in (self._gain, self._offset, self._half)
+        )
+        self._rows[pixels, channels] = gain, offset, half
+        return gain, offset, half
 
     def _settle_constant_channels(self) -> None:
         """Give channels whose result cannot vary (dead weights, a vanishing scale) that result as their offset."""
@@ -195,5 +210,8 @@ class Requantizer:
         return bool(np.all((reached & not_before) | self._constant))
 
     def _round(self, acc: Integers) -> Reals:
+        """Return what ``__call__`` makes of sums before it clips, less the zero point."""
         real = acc * self._gain + self._offset
-        return np.trunc(real if self.one_sided else real + np.copysign(self._half, real))
+        if self.one_sided:
+            return np.trunc(real) - (self.zero_point + WRAP)
+        return np.trunc(real + np.copysign(self._half, real))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +77,17 @@ def node(op: str, inputs: str, outputs: str = "y", **attributes: Any) -> Any:
     return helper.make_node(op, inputs.split(), outputs.split(), name=f"{op}_{outputs.split()[0]}", **attributes)
 
 
-# -- one operator at a time, behind a convolution so that it meets the channel-last layout ------------------------------
+# -- one operator at a time, behind a convolution so that it meets the channel-last layout ---------------------------
 
 CONV = {"w": values(6, 6, 1, 1, seed=5) / 3}
 SINGLE: dict[str, tuple[Any, dict[str, np.ndarray]]] = {
     **{
         op: (node(op, "c"), {})
         for op in (
-            "Relu Sigmoid Tanh HardSwish Softplus Erf Exp Abs Neg Floor Ceil Round Sin Cos Identity Elu LeakyRelu "
-            "HardSigmoid GlobalAveragePool GlobalMaxPool Flatten Softmax LogSoftmax"
-        ).split()
+            *("Relu", "Sigmoid", "Tanh", "HardSwish", "Softplus", "Erf", "Exp", "Abs", "Neg", "Floor", "Ceil", "Round"),
+            *("Sin", "Cos", "Identity", "Elu", "LeakyRelu", "HardSigmoid", "GlobalAveragePool", "GlobalMaxPool"),
+            *("Flatten", "Softmax", "LogSoftmax"),
+        )
     },
     "elu_alpha": (node("Elu", "c", alpha=0.5), {}),
     "clip": (node("Clip", "c lo hi"), {"lo": np.float32(-0.5), "hi": np.float32(0.25)}),
@@ -383,16 +384,17 @@ def test_channel_shuffle(batch: int, rank: int, tmp_path: Path) -> None:
     assert graph.layers[1].op == gops.ChannelShuffle(groups=2)
 
 
-def _gelu(half_first: bool) -> list[Any]:
+def _gelu(half: str) -> list[Any]:
     inner = [node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "e one", "a")]
-    if half_first:
+    if half == "before":
         return [*inner, node("Mul", "x half", "h"), node("Mul", "h a")]
-    return [*inner, node("Mul", "x a", "m"), node("Mul", "m half")]
+    if half == "between":
+        return [*inner, node("Mul", "a half", "m"), node("Mul", "x m")]
+    return [*inner, node("Mul", "x a", "m"), node("Mul", "half m")]
 
 
 PATTERNS: dict[str, tuple[list[Any], str]] = {
-    "gelu": (_gelu(False), "gelu"),
-    "gelu_half_first": (_gelu(True), "gelu"),
+    **{f"gelu_half_{half}": (_gelu(half), "gelu") for half in ("before", "between", "after")},
     "silu": ([node("Sigmoid", "x", "s"), node("Mul", "x s")], "silu"),
     "hard_swish": ([node("HardSigmoid", "x", "s", alpha=1 / 6), node("Mul", "s x")], "hard_swish"),
     "hard_swish_clip": (
@@ -457,7 +459,11 @@ def test_one_dimensional_convolutions_need_no_reshape_between_them(tmp_path: Pat
     x = {"x": values(2, 6, 11)}
     stored = {"w": values(6, 6, 3), **{name: values(6, seed=i) for i, name in enumerate("gbm")}}
     stored["v"] = values(6, positive=True)
-    nodes = [node("Conv", "x w", "c", pads=[1, 1]), node("BatchNormalization", "c g b m v", "n"), node("Relu", "n", "r")]
+    nodes = [
+        node("Conv", "x w", "c", pads=[1, 1]),
+        node("BatchNormalization", "c g b m v", "n"),
+        node("Relu", "n", "r"),
+    ]
     nodes += [node("Conv", "r w", "d"), node("Add", "d half", "e"), node("MaxPool", "e", kernel_shape=[2])]
     graph = check(model(nodes, x, ["y"], {**stored, "half": np.float32(0.5)}), x, tmp_path)
     assert kinds(graph) == ["reshape", "conv2d", "conv2d", "binary", "pool2d", "reshape"]
@@ -495,5 +501,3 @@ def test_products_of_two_activations(tmp_path: Path) -> None:
     graph = check(model(nodes, x, ["y"]), x, tmp_path)
     assert [layer.op for layer in graph.layers] == [gops.MatMul(transpose_b=True)]
     assert graph.macs == 2 * 3 * 4 * 4 * 5
-
-
