@@ -26,7 +26,7 @@ DOES_NOT_FIT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="What a small neural net costs on an embedded processor: latency, energy, memory traffic, and whether it fits.",
+    help="What a small neural net costs on an embedded processor: latency, energy, memory traffic, fit.",
 )
 plot_app = typer.Typer(no_args_is_help=True, help="Draw a picture of a net on a chip.")
 app.add_typer(plot_app, name="plot")
@@ -319,7 +319,7 @@ def check(
     net: NetArg,
     chip: Annotated[str | None, typer.Argument(metavar="[CHIP]", autocompletion=_complete_chip)] = None,
 ) -> None:
-    """List a model's operators: known, unknown, or left to which engine; nothing is run. Leaves with 1 if some are unknown."""
+    """List a model's operators: known, unknown, or left to which engine. Leaves with 1 if some are unknown."""
     from hwsim.importers import inspect_operators
 
     operators = inspect_operators(net)
@@ -425,7 +425,7 @@ Show = Annotated[list[str] | None, typer.Argument(metavar="[show] [NAME]", help=
 @app.command()
 def nets(name: Show = None) -> None:
     """List the nets that come with hwsim, or show one."""
-    from hwsim.importers import net_cells
+    from hwsim.importers.catalogue import net_cells
     from hwsim.report.tables import graph_cells
 
     wanted = _words(name)

@@ -3,7 +3,7 @@
 from hwsim.cost.arena import Arena, Placement, plan_arena
 from hwsim.cost.array import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
-from hwsim.cost.model import NOBODY, cost, engine_kinds
+from hwsim.cost.model import NOBODY, cost, engine_kinds, engine_rate
 from hwsim.cost.tiling import ORDERS
 from hwsim.cost.workload import Row, Workload, lower
 
@@ -20,6 +20,7 @@ __all__ = [
     "Workload",
     "cost",
     "engine_kinds",
+    "engine_rate",
     "lower",
     "plan_arena",
 ]

@@ -1,12 +1,12 @@
 """Array model: the layers a MAC array runs, each with the best of its mappings at every hardware point.
 
-Time of a mapping, with double buffering: the first tiles fill the buffer, then computing, the buffer's port and every home
-memory's port run side by side and the slowest decides, then the last ofmap tile drains:
+Time of a mapping, with double buffering: the first tiles fill the buffer, then computing, the buffer's port and every
+home memory's port run side by side and the slowest decides, then the last ofmap tile drains:
 
     latency = fill + max(compute, buffer port, each home − its share of fill and drain) + drain
 
-Without double buffering computing and transfers take turns, and every transfer waits for its memory's latency. Traffic of a
-layer never depends on the clock or the bandwidth, but the choice among mappings does.
+Without double buffering computing and transfers take turns, and every transfer waits for its memory's latency. Traffic
+of a mapping never depends on the clock or the bandwidth, but the choice among mappings does.
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ class _ShapeCost:
         """Return the chosen mapping's quantities at these points, each of shape [layer, point]."""
         cost = self._all(at)
         chosen = _choose(self._ranked(cost, at), self.front.starts, self.front.owner)
-        result = {name: np.take_along_axis(column, chosen, axis=0) for name, column in cost.items()}
+        result: dict[str, np.ndarray] = {
+            name: np.take_along_axis(column, chosen, axis=0) for name, column in cost.items()
+        }
         result["feasible"] = np.isfinite(result["latency_s"])
         for name in ("latency_s", "overhead_s"):
             result[name] = np.where(result["feasible"], result[name], np.nan)
@@ -236,14 +238,14 @@ class _ShapeCost:
         columns = self.front.columns
         reads = (self.front.buffer_ifmap + self.front.buffer_filter)[:, None] + self._ofmap
         writes = (columns.ifmap_bytes + columns.filter_bytes)[:, None] + self._ofmap
-        return reads / self._at(self._buffer.read_bytes_per_s, at) + writes / self._at(
-            self._buffer.write_bytes_per_s, at
-        )
+        read_s = reads / self._at(self._buffer.read_bytes_per_s, at)
+        return np.asarray(read_s + writes / self._at(self._buffer.write_bytes_per_s, at))
 
     def _ranked(self, cost: dict[str, Floats], at: npt.NDArray[np.intp]) -> list[Floats]:
         """Return the objectives, the asked one first, shape [candidate, point]; inf where a mapping does not fit."""
         columns, home, store = self.front.columns, self._residency.activations, self._residency.weights
         latency = cost["latency_s"]
+        fits = np.isfinite(latency)
         moved = columns.ifmap_bytes + columns.filter_bytes
         filter_pj = np.where(self._from_activations, home.read_pj_per_byte[at], store.read_pj_per_byte[at])
         picojoules = (
@@ -253,12 +255,14 @@ class _ShapeCost:
             picojoules = picojoules + moved[:, None] * self._at(self._buffer.write_pj_per_byte, at)
             taken = (self.front.buffer_ifmap + self.front.buffer_filter)[:, None]
             picojoules = picojoules + taken * self._at(self._buffer.read_pj_per_byte, at)
-        energy = picojoules * J_PER_PJ + self._at(self._points.static_w, at) * latency
-        traffic = np.where(np.isfinite(latency), moved[:, None], np.inf)
+        # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
+        energy = picojoules * J_PER_PJ + self._at(self._points.static_w, at) * np.where(fits, latency, 0.0)
+        energy = np.where(fits, energy, np.inf)
+        traffic = np.where(fits, moved[:, None], np.inf)
         values = dict(zip(OBJECTIVES, (latency, energy, energy * latency, traffic), strict=True))
         order = [self._objective, *(name for name in OBJECTIVES if name != self._objective)]
         # Where nothing fits, the smallest footprint is chosen, to say what is missing.
-        small = np.where(np.isfinite(latency), 0, columns.footprint_bytes[:, None]).astype(np.float64)
+        small = np.where(fits, 0, columns.footprint_bytes[:, None]).astype(np.float64)
         return [*(values[name] for name in order), small]
 
     def _at(self, column: np.ndarray, at: npt.NDArray[np.intp]) -> np.ndarray:
@@ -271,11 +275,12 @@ def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:
     Raises:
         CostError: The engine's profile has no rate for it.
     """
-    rate = engine.macs_per_pe.get(dtype) or (engine.macs_per_pe.get("int8") if dtype == "uint8" else None)
+    rates: dict[str, float] = {str(name): rate for name, rate in engine.macs_per_pe.items()}
+    rate = rates.get("int8" if dtype == "uint8" else dtype)
     if rate is None:
         known = ", ".join(engine.macs_per_pe)
         raise CostError(f"engine {engine.name!r} does no {dtype} MACs; it does {known}: cost the net with --dtype")
-    return float(rate)
+    return rate
 
 
 def _choose(ranked: list[Floats], starts: npt.NDArray[np.intp], owner: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -94,12 +94,12 @@ class Costs:
     @cached_property
     def mappable(self) -> Bools:
         """Whether every layer has a mapping, [P]."""
-        return ~np.isnan(self.latency_s).any(axis=0)
+        return np.asarray(~np.isnan(self.latency_s).any(axis=0))
 
     @cached_property
     def fits(self) -> Bools:
         """Whether every memory holds what it has to, [P]."""
-        return (self.need_bytes <= self.capacity_bytes).all(axis=0)
+        return np.asarray((self.need_bytes <= self.capacity_bytes).all(axis=0))
 
     @cached_property
     def feasible(self) -> Bools:

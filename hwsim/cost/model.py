@@ -95,13 +95,21 @@ def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
             takers = [engine for engine in chip.engines if row.kind in engine.takes]
             if not takers:
                 raise CostError(
-                    f"layer {row.layer.name!r}: no engine of {chip.name} takes {row.kind} layers; add a host core to the profile"
+                    f"layer {row.layer.name!r}: no engine of {chip.name} takes {row.kind} layers; add a host core to it"
                 )
             # Ask the first taker for its rate, for the sentence that says what it lacks.
             if isinstance(takers[0], ArrayEngine):
                 macs_per_pe(takers[0], row.dtype)
             assigned[position] = chip.engines.index(takers[0])
     return assigned
+
+
+def engine_rate(engine: ArrayEngine | CoreEngine, dtype: str) -> float:
+    """Return the peak MACs per cycle of one PE or core at a dtype; nan where a core's profile does not say."""
+    if isinstance(engine, ArrayEngine):
+        return macs_per_pe(engine, dtype)
+    rates: dict[str, float] = {str(name): rate for name, rate in engine.peak_macs_per_cycle.items()}
+    return rates.get("int8" if dtype == "uint8" else dtype, np.nan)
 
 
 def _has_rate(engine: ArrayEngine | CoreEngine, row: Row) -> bool:
@@ -190,7 +198,7 @@ class _Ledger:
         np.add.at(self._runtime, (home.index, columns), round(engine.kernel_table.runtime_ram_kib * BYTES_PER_KIB))
         np.add.at(self._runtime, (store.index, columns), round(engine.kernel_table.code_flash_kib * BYTES_PER_KIB))
         hardware = self._points.engine(engine.name)
-        peaks = [engine.peak_macs_per_cycle.get(row.dtype, np.nan) for row in rows]
+        peaks = [engine_rate(engine, row.dtype) for row in rows]
         self._peak[at] = np.array(peaks)[:, None] * hardware.cores
         if engine.run_mw is None:
             prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
@@ -274,12 +282,10 @@ def engine_kinds(graph: Graph, chip: Chip) -> list[tuple[str, str, int, str]]:
 
     The engine is the name of the one that would run them, ``none needed``, or ``NONE`` where no engine takes the kind.
     """
-    counts: dict[tuple[str, str], int] = {}
-    rows = lower(graph).rows
-    for row in rows:
-        counts[row.kind, row.dtype] = counts.get((row.kind, row.dtype), 0) + 1
-    first = {(row.kind, row.dtype): row for row in reversed(rows)}
-    return [(kind, dtype, count, _taker(chip, first[kind, dtype])) for (kind, dtype), count in counts.items()]
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for row in lower(graph).rows:
+        alike.setdefault((row.kind, row.dtype), []).append(row)
+    return [(kind, dtype, len(rows), _taker(chip, rows[0])) for (kind, dtype), rows in alike.items()]
 
 
 def _taker(chip: Chip, row: Row) -> str:

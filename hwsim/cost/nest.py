@@ -1,10 +1,10 @@
-"""A layer as a loop nest: batch N, groups G, and per group filters K, channels C, ofmap rows P and columns Q, taps R and S.
+"""A layer as a loop nest: batch N, groups G, per group filters K and channels C, ofmap P × Q, taps R × S.
 
     for n, g, k, p, q:  ofmap[n, g, k, p, q] = Σ over c, r, s of
         ifmap[n, g, c, p·stride + r·dilation − pad, …] × filter[g, k, c, r, s]
 
-A dense layer has P = rows of its ifmap and R = S = Q = 1; a depthwise convolution has one channel per group; a product of
-two activations is a dense layer whose filter is an activation, one group per matrix.
+A dense layer has P = rows of its ifmap and R = S = Q = 1; a depthwise convolution has one channel per group; a product
+of two activations is a dense layer whose filter is an activation, one group per matrix.
 """
 
 from __future__ import annotations

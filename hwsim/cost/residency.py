@@ -114,7 +114,7 @@ def _nearest_by_memory(points: HardwarePoints, needs: Mapping[str, Ints]) -> Hom
     roomy = np.stack(
         [np.broadcast_to(points.memory(name).size_bytes >= need, (points.count,)) for name, need in needs.items()]
     )
-    fits = roomy.any(axis=0)
+    fits = np.asarray(roomy.any(axis=0))
     position = np.where(fits, roomy.argmax(axis=0), len(needs) - 1)
     return Home(points, np.array([names.index(name) for name in needs], dtype=np.int64)[position], fits)
 
@@ -133,5 +133,6 @@ def _check_wanted(chip: Chip, reachable: Sequence[str], contents: str, memory: s
     holders = [m.name for m in chip.memories if m.name in reachable and (contents in m.holds or m.kind != "flash")]
     if memory not in holders:
         raise UsageError(
-            f"place {contents}={memory}: on {chip.name} they can live in {', '.join(holders)}{did_you_mean(memory, holders)}"
+            f"place {contents}={memory}: on {chip.name} they can live in {', '.join(holders)}"
+            f"{did_you_mean(memory, holders)}"
         )

@@ -1,8 +1,8 @@
 """Spatial mapping: how many cycles an array takes for a tile, and how often it reads its buffer.
 
-A dataflow unrolls some loop dimensions over the array's rows and some over its columns; several dimensions on one axis are
-laid end to end, so a small one leaves room for copies of the next. What is left over is looped over in time, and a ragged
-edge costs a whole step.
+A dataflow unrolls some loop dimensions over the array's rows and some over its columns; several dimensions on one axis
+are laid end to end, so a small one leaves room for copies of the next. What is left over is looped over in time, and a
+ragged edge costs a whole step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def tile_cycles(
         dataflow: Which dimensions lie on rows and columns.
         rows: Rows of the array.
         cols: Columns of the array.
-        g: Groups in a tile, shape [candidate]; ``k``, ``c``, ``p``, ``q`` likewise.
+        g: Groups in a tile, shape [candidate].
+        k: Filters in a tile, likewise.
+        c: Channels in a tile.
+        p: Ofmap rows in a tile.
+        q: Ofmap columns in a tile.
     """
     extents = nest.extents
     tiled = {"G": g, "K": k, "C": c, "P": p, "Q": q}
@@ -102,8 +106,8 @@ def buffer_traffic(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Buff
 
     One buffer read serves every PE along which the element is shared (a multicast), and every MAC in time for which the
     PE keeps it: for all loops in time that do not index the stationary operand, and for the row dataflow's 1-D
-    convolution, in which a PE slides an ifmap row past a filter row (S MACs per ifmap element, Q per weight). Psums stay
-    beside the array; only finished ofmap elements are written.
+    convolution, in which a PE slides an ifmap row past a filter row (S MACs per ifmap element, Q per weight). Psums
+    stay beside the array; only finished ofmap elements are written.
     """
     extents = nest.extents
     shared_by = {name: _multicast(extents, dataflow, name, rows, cols) for name in ("ifmap", "filter")}

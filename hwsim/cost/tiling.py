@@ -1,15 +1,15 @@
 """The mapspace of one layer on one array shape: tiles, loop orders and dataflows, pruned by full dominance.
 
-A mapping cuts the nest into tiles that fit the buffer nearest to the array. Tile sizes are ceil(extent / 2^i) of G, K, C, P
-and, once a tile has a single row, Q; taps stay whole, images and outer tiles are looped over. Three loop orders, outermost
-first:
+A mapping cuts the nest into tiles that fit the buffer nearest to the array. Tile sizes are ceil(extent / 2^i) of G, K,
+C, P and, once a tile has a single row, Q; taps stay whole, images and outer tiles are looped over. Three loop orders,
+outermost first:
 
     filter outer   g k | n p q      filters cross once, the ifmap once per K tile
     ifmap outer    g n p q | k      the ifmap crosses once, filters once per image and pixel tile
     channel inner  g n k p q | c    where C is cut: both cross once per tile that needs them; psums stay until C is done
 
-The ofmap crosses once in every order, as psums never leave. ``docs/mapspace.md`` states the same for readers, and the tests
-enumerate it by brute force.
+The ofmap crosses once in every order, as psums never leave. ``docs/mapspace.md`` states the same for readers, and the
+tests enumerate it by brute force.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Streamed:
 
 
 def stream_layers(layers: Sequence[Row], engine: ArrayEngine, points: HardwarePoints, residency: Residency) -> Streamed:
-    """Cost layers without MACs at every point: each operand crosses once, overlapped with one operation per lane and cycle.
+    """Cost layers without MACs at every point: operands cross once, lanes do one operation per cycle, both at a time.
 
     A layer whose operands can be addressed in place (concat, split) takes neither time nor traffic.
     """

@@ -228,7 +228,7 @@ def _kind(layer: Layer, inputs: Sequence[Spec]) -> RowKind:
         return "pointwise" if inputs[1].shape[1:3] == (1, 1) else "conv"
     kind = KINDS.get(type(layer.op))
     if kind is None:
-        known = ", ".join(sorted(op.__name__ for op in (ops.Conv2d, *KINDS)))
+        known = ", ".join(sorted(op.__name__ for op in [*KINDS, ops.Conv2d]))
         raise CostError(f"layer {layer.name!r}: no cost rule for {type(layer.op).__name__}; known: {known}")
     return kind
 

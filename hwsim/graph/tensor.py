@@ -95,7 +95,7 @@ class Tensor:
         quant: Affine quantisation, or None.
         constant: True for weights and other values stored with the net.
         data: The values of a constant, or None where only the shape is known (a builder's net).
-        file_axes: For a graph input or output that its file lays out otherwise: ``internal = transpose(file, file_axes)``.
+        file_axes: Of a graph input or output that its file lays out otherwise: internal = transpose(file, file_axes).
     """
 
     name: str

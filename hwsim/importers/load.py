@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hwsim.errors import ModelFileError, UsageError, did_you_mean
 from hwsim.graph import Graph
+from hwsim.importers.batching import with_batch
+from hwsim.importers.catalogue import build_net, net_names
 
 FORMATS: Mapping[str, str] = {".onnx": "ONNX", ".tflite": "TFLite", ".yaml": "YAML", ".yml": "YAML"}
 """What hwsim reads, by extension."""
@@ -23,13 +25,6 @@ class OperatorRow:
     count: int
     known: bool
     first: str
-
-
-def net_names() -> tuple[str, ...]:
-    """Return the names of the catalogue's nets."""
-    from hwsim.importers import catalogue  # imports every file of nets/
-
-    return tuple(catalogue.net_names())
 
 
 def load_net(
@@ -60,7 +55,8 @@ def load_net(
     if path is None:
         if dims:
             raise UsageError(f"dims = {dict(dims)}: {source!r} is a net of the catalogue, which has no symbolic axes")
-        return _build(str(source), batch, parameters)
+        graph = _build(str(source), parameters)
+        return graph if batch is None else with_batch(graph, batch)
     if parameters:
         raise UsageError(f"parameter {next(iter(parameters))!r}: {path} is a file; only nets by name take parameters")
     match _format(path):
@@ -77,7 +73,8 @@ def load_net(
 
             if dims:
                 raise UsageError(f"dims = {dict(dims)}: a net YAML states every size; edit {path}")
-            return load_yaml(path, batch=batch)
+            graph = load_yaml(path)
+            return graph if batch is None else with_batch(graph, batch)
 
 
 def inspect_operators(source: str | Path) -> list[OperatorRow]:
@@ -127,15 +124,12 @@ def _file(source: str | Path) -> Path | None:
     return path
 
 
-def _build(name: str, batch: int | None, parameters: Mapping[str, object]) -> Graph:
-    from hwsim.importers import catalogue
-
-    names = tuple(catalogue.net_names())
+def _build(name: str, parameters: Mapping[str, object]) -> Graph:
+    names = net_names()
     if name not in names:
         hint = did_you_mean(name, names) or f"; `hwsim nets` lists the {len(names)} nets"
         raise UsageError(f"{name!r} is no net of the catalogue, and there is no file of that name{hint}")
-    given = dict(parameters) if batch is None else {**parameters, "batch": batch}
-    return catalogue.build_net(name, **given)
+    return build_net(name, **parameters)
 
 
 def _format(path: Path) -> str:

@@ -18,7 +18,7 @@ from hwsim.importers.onnx_layout import Activation, channel_last, plain
 from hwsim.importers.onnx_node import UINT8_TO_INT8, Node, OnnxFile, Port, writers
 from hwsim.importers.onnx_patterns import recognise
 from hwsim.importers.onnx_qdq import QLINEAR_OPERATORS, collapse, expand_qlinear, quantization
-from hwsim.importers.onnx_read import need_text, operator, read_model, resolve
+from hwsim.importers.onnx_read import is_narrowed, need_text, operator, read_model, resolve
 from hwsim.importers.onnx_shapes import declared_outputs
 from hwsim.importers.onnx_translate import TRANSLATORS, Translation, UnsupportedFormError
 
@@ -76,7 +76,7 @@ def load_onnx(
     path = Path(path)
     model = read_model(path)
     file = resolve(path, model, batch, dims)
-    warnings: list[str] = []
+    warnings = ["double and bfloat16 values are held as float32"] if is_narrowed(model) else []
     file.nodes = _in_order(path, file)
     _check_known(path, file.nodes, allow_unknown)
     ends = [port.name for port in file.outputs]

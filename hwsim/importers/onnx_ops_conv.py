@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -169,9 +168,7 @@ def _transposed_padding(
 
 @onnx_op("MaxPool", "AveragePool")
 def _pool(t: Translation, node: Node) -> None:
-    if len([name for name in node.outputs if name]) > 1 and node.outputs[1] in t.readers:
-        raise UnsupportedFormError("with its indices output")
-    node = replace(node, outputs=node.outputs[:1])
+    node = t.first_output_only(node)
     x, axes = t.image(node)
     spatial = len(t.raw(node).file_shape) - 2
     kernel, strides = window(node, "kernel_shape", spatial), window(node, "strides", spatial)
@@ -271,6 +268,8 @@ def _depth_to_space(t: Translation, node: Node) -> None:
 
 @onnx_op("SpaceToDepth")
 def _space_to_depth(t: Translation, node: Node) -> None:
+    if node.attrs.get("mode", "DCR") != "DCR":
+        raise UnsupportedFormError(f"in mode {node.attrs['mode']}")
     x, axes = t.image(node)
     t.emit(node, gops.SpaceToDepth(block=node.attrs["blocksize"]), [x], axes, moves=True)
 
@@ -290,6 +289,9 @@ def _lrn(t: Translation, node: Node) -> None:
 
 @onnx_op("BatchNormalization")
 def _batch_norm(t: Translation, node: Node) -> None:
+    if node.attrs.get("training_mode"):
+        raise UnsupportedFormError("in training mode")
+    node = t.first_output_only(node)
     value = t.activation(node)
     axes = channel_last(len(value.shape))
     names = [
@@ -297,4 +299,4 @@ def _batch_norm(t: Translation, node: Node) -> None:
         for const in (t.need_const(node, index, "parameters") for index in range(1, 5))
     ]
     op = gops.BatchNorm(epsilon=node.attrs.get("epsilon", 1e-5))
-    t.emit(replace(node, outputs=node.outputs[:1]), op, [t.builder.arranged(value, axes), *names], axes)
+    t.emit(node, op, [t.builder.arranged(value, axes), *names], axes)

@@ -97,9 +97,9 @@ def _clip(t: Translation, node: Node) -> None:
 
 @onnx_op("Identity", "Dropout")
 def _identity(t: Translation, node: Node) -> None:
-    if len(node.outputs) > 1 and node.outputs[1] in t.readers:
-        raise UnsupportedFormError("with its mask output")
-    t.alias(node, t.raw(node))
+    if node.op == "Dropout" and node.input(2) and scalar(t.const(node.input(2))) != 0:
+        raise UnsupportedFormError("in training mode")
+    t.alias(t.first_output_only(node), t.raw(node))
 
 
 @onnx_op("PRelu")
@@ -122,6 +122,9 @@ def _binary(t: Translation, node: Node) -> None:
 
 @onnx_op("Mean")
 def _mean(t: Translation, node: Node) -> None:
+    if len(node.inputs) == 1:
+        t.alias(node, t.raw(node))
+        return
     sum_name = t.builder.fresh(f"{node.outputs[0]}/sum")
     variadic(t, replace(node, name=t.builder.fresh(f"{node.name}/sum"), outputs=(sum_name,)), "add")
     share = t.builder.store(f"{node.outputs[0]}/share", "", np.asarray(1 / len(node.inputs), np.float32))

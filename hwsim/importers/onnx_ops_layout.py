@@ -13,7 +13,7 @@ from hwsim.graph import Shape, elements
 from hwsim.graph import ops as gops
 from hwsim.importers.onnx_fold import slices, split_sizes, target_shape
 from hwsim.importers.onnx_layout import EXTRA, Activation, plain
-from hwsim.importers.onnx_node import Node
+from hwsim.importers.onnx_node import Array, Node
 from hwsim.importers.onnx_translate import Translation, UnsupportedFormError, onnx_op
 
 MAX_COPIES = 4096
@@ -59,6 +59,8 @@ def _target(t: Translation, node: Node, source: Shape) -> Shape:
         return tuple(size for axis, size in enumerate(source) if axis not in dropped)
     wide = rank + len(axes or ())
     added = {axis % wide for axis in axes or ()}
+    if len(added) != len(axes or ()):
+        raise ModelFileError(f"{t.where}: node {node.name!r} (Unsqueeze): axes {axes} name an axis twice")
     sizes = iter(source)
     return tuple(1 if axis in added else next(sizes) for axis in range(wide))
 
@@ -130,8 +132,9 @@ def _pad(t: Translation, node: Node) -> None:
     listed = t.integers(node, 1, "pads") or t.integers(node, 1, "paddings") or []
     axes = [axis % rank for axis in (t.integers(node, 3) or range(rank))]
     mode = PAD_MODES.get(node.attrs.get("mode", "constant"))
-    fill = t.const(node.input(2))
-    number = float(fill.array.reshape(())) if fill is not None else float(node.attrs.get("value", 0.0))
+    number = float(node.attrs.get("value", 0.0))
+    if node.input(2):
+        number = float(t.need_const(node, 2, "a value").array.reshape(()))
     if mode is None or len(listed) != 2 * len(axes):
         raise UnsupportedFormError(f"with mode {node.attrs.get('mode')!r} and pads {listed}")
     pads = {axis: (listed[i], listed[i + len(axes)]) for i, axis in enumerate(axes)}
@@ -146,37 +149,41 @@ def _pad(t: Translation, node: Node) -> None:
 
 @onnx_op("Gather")
 def _gather(t: Translation, node: Node) -> None:
-    table_name, indices_name = node.inputs
-    indices, rank = t.const(indices_name), len(t.file_shape(table_name))
+    rank, indices = len(t.file_shape(node.inputs[0])), t.const(node.inputs[1])
     axis = int(node.attrs.get("axis", 0)) % rank
     if indices is None:
-        table = t.builder.arranged(t.activation(node), plain(rank))
         picks = t.activation(node, 1)
-        place = t.builder.arranged(picks, plain(len(picks.shape)))
-        t.emit(node, gops.Gather(axis=axis), [table, place], plain(rank + len(picks.shape) - 1), moves=True)
+        tensors = [
+            t.builder.arranged(t.activation(node), plain(rank)),
+            t.builder.arranged(picks, plain(len(picks.shape))),
+        ]
+        t.emit(node, gops.Gather(axis=axis), tensors, plain(rank + len(picks.shape) - 1), moves=True)
         return
-    value = t.activation(node)
-    picks_array = indices.array.astype(np.int64)
-    picks_array = np.where(picks_array < 0, picks_array + value.shape[axis], picks_array)
-    if picks_array.size == 0 or picks_array.min() < 0 or picks_array.max() >= value.shape[axis]:
+    value, chosen = t.activation(node), indices.array.astype(np.int64)
+    chosen = np.where(chosen < 0, chosen + value.shape[axis], chosen)
+    if chosen.size == 0 or chosen.min() < 0 or chosen.max() >= value.shape[axis]:
         raise ModelFileError(f"{t.where}: node {node.name!r} (Gather): indices outside axis {axis} of {value.shape}")
-    flat = picks_array.ravel()
-    steps = np.diff(flat)
-    shape = (*value.shape[:axis], *picks_array.shape, *value.shape[axis + 1 :])
-    picked = replace(
-        node, name=t.builder.fresh(f"{node.name}/pick"), outputs=(t.builder.fresh(f"{node.outputs[0]}/pick"),)
-    )
-    stage = node if shape == (*value.shape[:axis], flat.size, *value.shape[axis + 1 :]) else picked
-    if flat.size == 1 or (np.all(steps == steps[0]) and steps[0] > 0):
-        step = int(steps[0]) if flat.size > 1 else 1
-        chosen = [slice(None)] * rank
-        chosen[axis] = slice(int(flat[0]), int(flat[-1]) + 1, step)
-        cut(t, stage, value, chosen)
+    if chosen.ndim == 1:
+        _pick(t, node, value, axis, chosen)
+        return
+    # Any other number of index axes: pick along one, then give the result its shape.
+    name = t.builder.fresh(f"{node.name}/pick")
+    _pick(t, replace(node, name=name, outputs=(name,)), value, axis, chosen.ravel())
+    shape = (*value.shape[:axis], *chosen.shape, *value.shape[axis + 1 :])
+    t.alias(node, t.builder.reshaped(t.values[name], shape, f"{node.name}/reshape"))
+
+
+def _pick(t: Translation, node: Node, value: Activation, axis: int, chosen: Array) -> None:
+    """Add a choice of known indices along an axis: a slice where they are evenly spaced."""
+    steps = np.diff(chosen)
+    if chosen.size == 1 or (steps[0] > 0 and np.all(steps == steps[0])):
+        step = int(steps[0]) if chosen.size > 1 else 1
+        bounds = [slice(None)] * len(value.shape)
+        bounds[axis] = slice(int(chosen[0]), int(chosen[-1]) + 1, step)
+        cut(t, node, value, bounds)
     else:
-        place = t.builder.store(indices_name, "flat", flat.astype(np.int32))
-        t.emit(stage, gops.Gather(axis=value.axes.index(axis)), [value.tensor, place], value.axes, moves=True)
-    if stage is picked:
-        t.alias(node, t.builder.reshaped(t.values[picked.outputs[0]], shape, f"{node.name}/reshape"))
+        place = t.builder.store(node.inputs[1], "flat", chosen.astype(np.int32))
+        t.emit(node, gops.Gather(axis=value.axes.index(axis)), [value.tensor, place], value.axes, moves=True)
 
 
 @onnx_op("Expand", "Tile")

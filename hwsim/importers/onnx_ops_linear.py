@@ -165,8 +165,7 @@ def _gemm_of_activations(t: Translation, node: Node, value: Activation, transpos
 
 @onnx_op("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 def _norm(t: Translation, node: Node) -> None:
-    if any(name in t.readers for name in node.outputs[1:]):
-        raise UnsupportedFormError("with its statistics outputs")
+    node = t.first_output_only(node)
     value = t.activation(node)
     rank = len(value.shape)
     axis = int(node.attrs.get("single_axis", node.attrs.get("axis", -1))) % rank
@@ -175,7 +174,6 @@ def _norm(t: Translation, node: Node) -> None:
     op = gops.LayerNorm(epsilon=epsilon) if node.op == "LayerNormalization" else gops.RmsNorm(epsilon=epsilon)
     consts = [t.need_const(node, index, "parameters") for index in (1, 2) if node.input(index)]
     names = [t.builder.store(const.name, "channels", const.array.ravel()) for const in consts]
-    node = replace(node, outputs=node.outputs[:1])
     if not whole:
         axes = last(axis, value)
         t.emit(node, op, [t.builder.arranged(value, axes), *names], axes)

@@ -39,6 +39,7 @@ ELEMENT_TYPES: dict[int, DType] = {
     16: "float32",  # bfloat16, likewise
     22: "int4",
 }
+NARROWED_TYPES = (11, 16)  # double and bfloat16
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -121,6 +122,13 @@ def read_nodes(path: Path, graph: Any, opset: int) -> Iterator[Node]:
 def operator(node: Any) -> str:
     """Return a node's operator type, with its domain unless that is ONNX's own."""
     return str(node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}")
+
+
+def is_narrowed(model: Any) -> bool:
+    """Return whether weights or inputs are of a type that hwsim holds as float32."""
+    types = (tensor.data_type for tensor in model.graph.initializer)
+    inputs = (value.type.tensor_type.elem_type for value in model.graph.input)
+    return any(element in NARROWED_TYPES for element in (*types, *inputs))
 
 
 def port_shape(value: Any, sizes: Mapping[str, int]) -> Shape | None:

@@ -40,6 +40,7 @@ class Translation:
         self.constants = file.constants
         self.values: dict[str, Activation] = {}
         self.readers = readers(file.nodes)
+        self._outputs = frozenset(port.name for port in file.outputs)
         reserved = {port.name for port in (*file.inputs, *file.outputs)}
         for node in file.nodes:
             reserved.update(node.outputs)
@@ -103,9 +104,16 @@ class Translation:
         axes = channel_last(len(value.shape))
         return self.builder.arranged(value, axes), axes
 
-    def quant(self, name: str) -> Quantization | None:
-        """Return how a computed tensor is quantised."""
-        return self.builder.tensor(self.values[name].tensor).quant if name in self.values else None
+    def first_output_only(self, node: Node) -> Node:
+        """Return a node without its further outputs.
+
+        Raises:
+            UnsupportedFormError: Something needs one of them.
+        """
+        for index, name in enumerate(node.outputs[1:], 1):
+            if name and (name in self.readers or name in self._outputs):
+                raise UnsupportedFormError(f"with its output {index}")
+        return replace(node, outputs=node.outputs[:1])
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -46,12 +46,11 @@ INPUT_KEYS = ("shape", "dtype", "quant", "file_axes")
 Place = tuple[str | int, ...]
 
 
-def load_yaml(path: str | Path, *, batch: int | None = None) -> Graph:
+def load_yaml(path: str | Path) -> Graph:
     """Load a net YAML and, where it names one, the .npz beside it.
 
     Args:
         path: The file.
-        batch: Size of axis 0 of every input of two axes or more; as written when None.
 
     Raises:
         ModelFileError: The file is not a net YAML; the text names line, layer and attribute. Also for a sidecar that is
@@ -60,7 +59,7 @@ def load_yaml(path: str | Path, *, batch: int | None = None) -> Graph:
     path = Path(path)
     value, where = read_yaml(path)
     with ExitStack() as stack:
-        return _NetReader(path, where, stack).graph(value, batch)
+        return _NetReader(path, where, stack).graph(value)
 
 
 class _NetReader:
@@ -76,7 +75,7 @@ class _NetReader:
         self.known: set[str] = set()
         self.file_axes: dict[str, tuple[int, ...]] = {}
 
-    def graph(self, value: Any, batch: int | None) -> Graph:
+    def graph(self, value: Any) -> Graph:
         top = self._mapping(value, (), TOP_KEYS, "a net YAML")
         if top.get("schema") != SCHEMA:
             self._fail(("schema",), f"schema = {top.get('schema')!r}: this hwsim reads net YAMLs of schema {SCHEMA}")
@@ -89,7 +88,7 @@ class _NetReader:
             except ModelFileError as error:
                 self._fail(("weights",), str(error))
         self.builder = GraphBuilder(name)
-        self._inputs(top.get("inputs") or {}, batch)
+        self._inputs(top.get("inputs") or {})
         self._constants(top.get("constants") or {})
         records = self._records(top.get("layers"))
         self.known = {*self.inputs, *(top.get("constants") or {}), *(n for r in records for n in r.output_names)}
@@ -111,7 +110,7 @@ class _NetReader:
 
     # -- inputs and constants --------------------------------------------------------------------------------------
 
-    def _inputs(self, value: Any, batch: int | None) -> None:
+    def _inputs(self, value: Any) -> None:
         for name in self._mapping(value, ("inputs",), None, "inputs"):
             key, given = ("inputs", name), value[name]
             fields = {"shape": given} if isinstance(given, list) else self._mapping(given, key, INPUT_KEYS, "an input")
@@ -119,8 +118,6 @@ class _NetReader:
                 self._fail(key, f"input {name!r} has no shape")
             with self._located(key, f"input {name!r}"):
                 shape = shape_of(fields["shape"], "shape")
-                if batch is not None and len(shape) > 1:
-                    shape = (batch, *shape[1:])
                 dtype = dtype_of(fields.get("dtype", "float32"))
                 axes = typed(tuple[int, ...] | None, fields.get("file_axes"), "file_axes")
                 self.builder.input(name, shape, dtype, quant=self._quant(fields, name), file_axes=axes)
@@ -179,6 +176,8 @@ class _NetReader:
             self._fail(("layers",), "layers: must be a list of at least one layer")
         records: list[LayerRecord] = []
         counts: dict[str, int] = {}
+        names: set[str] = set()
+        written: set[str] = set()
         previous = self.inputs[0] if len(self.inputs) == 1 else None
         for index, given in enumerate(value):
             key = ("layers", index)
@@ -190,6 +189,13 @@ class _NetReader:
                         count = len(self.inputs)
                         raise ValueProblemError(f"'reads' is missing: no layer comes before it, and {count} inputs do")
                     record = replace(record, reads=(previous,))
+                if record.name in names:
+                    raise ValueProblemError("another layer has that name")
+                names.add(record.name)
+                for name in record.output_names:
+                    if name in written:
+                        raise ValueProblemError(f"another layer writes {name!r}")
+                    written.add(name)
             records.append(record)
             previous = record.output_names[0]
         return records

@@ -120,10 +120,10 @@ def _padding(value: Any, same: Padding2d | None) -> Padding2d:
         return same
     if value == "valid":
         return ((0, 0), (0, 0))
-    if isinstance(value, str):
+    sides = [value, value] if type(value) is int else value
+    if not isinstance(sides, list) or len(sides) != 2:
         raise ValueProblemError(f"padding = {value!r}: must be same, valid, a number or pairs")
-    vertical, horizontal = (value, value) if type(value) is int else typed(tuple[Any, Any], value, "padding")
-    return (typed(Pair, vertical, "padding"), typed(Pair, horizontal, "padding"))
+    return (typed(Pair, sides[0], "padding"), typed(Pair, sides[1], "padding"))
 
 
 def _short_padding(padding: Padding2d, same: Padding2d | None) -> Any:

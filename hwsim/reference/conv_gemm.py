@@ -17,6 +17,11 @@ that it reads stay in the L2 cache:
 Depthwise convolutions have no product to give to BLAS: they multiply and accumulate per tap over runs of Q*C elements,
 the strides having been turned into phases by step 1.
 
+Measured and left out, for 3x3 layers on one thread of a current x86 core: a product per tap with shifted ifmaps is 5 to
+10 % slower in SqueezeNet v1.1, whose squeezed ifmaps are thin, and 10 to 20 % faster at 64 to 256 channels. Winograd's
+F(2x2, 3x3) is 1.3 to 1.7 times as fast from 64 channels on, its error below 1e-6; it saves 5 % of SqueezeNet, and it
+is not exact on integers.
+
 Accumulation is in the dtype of the filter matrix: float32 or float64, in the order of BLAS. With integer values
 the result is exact while every partial sum stays below 2**24 (float32) or 2**53 (float64); ``splits`` cuts the
 reduction into parts for which that holds, and adds the parts in float64.

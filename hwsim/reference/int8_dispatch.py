@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hwsim.errors import ForwardError
 from hwsim.graph import Layer, Tensor, ops
 from hwsim.graph.ops import Op
-from hwsim.reference import float_kernels, int8_kernels, int8_tables, layout_kernels
+from hwsim.reference import float_kernels, int8_kernels, int8_pooling, int8_tables, layout_kernels
 from hwsim.reference.int8_fixed_point import prepare_softmax
 from hwsim.reference.int8_kernels import Kernel
 from hwsim.reference.int8_tables import Affine, look_up, look_up_pair, saturated
@@ -162,7 +162,7 @@ def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tenso
     assert isinstance(op, ops.Resize)
     x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
     if op.mode == "bilinear":
-        run = int8_kernels.prepare_resize_bilinear(op, x, out)
+        run = int8_pooling.prepare_resize_bilinear(op, x, out)
         return lambda arrays: (run(arrays[0]),)
     table = None if x == out else int8_tables.requantize_table(x, out)
     # The three cases that TFLite files have; ONNX knows more.
@@ -176,7 +176,7 @@ def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tenso
         image = arrays[0]
         if as_litert:
             rows, columns = (
-                int8_kernels.nearest_rows(size_in, size_out, op.coordinates)
+                int8_pooling.nearest_rows(size_in, size_out, op.coordinates)
                 for size_in, size_out in zip(image.shape[1:3], op.size, strict=True)
             )
             codes = image[:, rows[:, None], columns]
@@ -247,11 +247,11 @@ def _unary(op: ops.Unary, x: Affine, out: Affine) -> Kernel:
 
 
 def _reduce(op: ops.Reduce, x: Affine, out: Affine) -> Kernel:
-    return int8_kernels.prepare_reduce(op.function, op.axes, x, out, keepdims=op.keepdims)
+    return int8_pooling.prepare_reduce(op.function, op.axes, x, out, keepdims=op.keepdims)
 
 
 def _global_pool(op: ops.GlobalPool, x: Affine, out: Affine) -> Kernel:
-    return int8_kernels.prepare_reduce("max" if op.function == "max" else "mean", (1, 2), x, out, keepdims=True)
+    return int8_pooling.prepare_reduce("max" if op.function == "max" else "mean", (1, 2), x, out, keepdims=True)
 
 
 def _affine(layer: Layer, tensor: Tensor, *, unsigned: bool = False) -> Affine:
@@ -285,7 +285,7 @@ INT8_BINDERS: dict[type[Op], Binder] = {
     ops.Binary: _bind_binary,
     ops.Unary: _one(_unary),
     ops.PRelu: _bind_prelu,
-    ops.Pool2d: _one(int8_kernels.prepare_pool2d),
+    ops.Pool2d: _one(int8_pooling.prepare_pool2d),
     ops.GlobalPool: _one(_global_pool),
     ops.Reduce: _one(_reduce),
     ops.Softmax: _bind_softmax,

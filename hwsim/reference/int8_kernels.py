@@ -1,16 +1,15 @@
-"""Int8 layers with sums in them: convolution, dense, matrix product, pooling, reductions, resize.
+"""Int8 layers with weights or two factors: convolution, plain and transposed, fully connected, matrix product.
 
 Bit-exact to the reference kernels of LiteRT (``OpResolverType.BUILTIN_REF``). A ``prepare_…`` function takes weights,
-attributes and quantisation, and returns the kernel proper, a function of activation arrays: what depends on weights alone
-(GEMM matrices, corrected biases, multipliers and their proof) is done once. Everything is channel-last.
+attributes and quantisation, and returns the kernel proper, a function of activation arrays: what depends on weights
+alone (GEMM matrices, corrected biases, multipliers and their proof) is done once. Everything is channel-last.
 
 Products go through float BLAS. int8 × int8 sums are exact in float32 while Σ|w| · 128 <= 2^24 over the reduction; where
 a filter exceeds that, the reduction is cut into parts which do not, added in float64. The zero point of the ifmap is
 not subtracted from it: Σ w·(x − z) = Σ w·x − z·Σ w, the second term joins the bias, and padding holds z.
 
 Source: TensorFlow Lite, ``reference/integer_ops/conv.h``, ``depthwise_conv.h``, ``transpose_conv.h``,
-``fully_connected.h``, ``pooling.h``, ``reference/batch_matmul.h``, ``reduce.h``, ``resize_bilinear.h``,
-``resize_nearest_neighbor.h``; ``kernels/kernel_util.cc`` for the multipliers.
+``fully_connected.h``, ``reference/batch_matmul.h``; ``kernels/kernel_util.cc`` for the multipliers.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.graph.ops import Conv2d, ConvTranspose2d, FusedActivation, Pool2d, Resize
-from hwsim.graph.ops.pooling import ReduceFunction
+from hwsim.graph.ops import Conv2d, ConvTranspose2d, FusedActivation
 from hwsim.reference.conv_gemm import (
     BLOCK_BYTES,
     Epilogue,
@@ -32,8 +30,9 @@ from hwsim.reference.conv_gemm import (
     conv2d_gemm,
     depthwise_taps,
     filter_matrix,
+    output_size,
 )
-from hwsim.reference.int8_tables import Affine, activation_range, look_up, requantize_table, saturated
+from hwsim.reference.int8_tables import Affine, activation_range, saturated
 from hwsim.reference.requantize import (
     Requantizer,
     multiply_by_quantized_multiplier,
@@ -49,7 +48,6 @@ Kernel = Callable[[Codes], Codes]
 
 EXACT_FLOAT32 = 2**24  # integers up to here are float32 numbers
 MOST_CODE = 128  # largest |int8|
-FRACTION_BITS = 10  # of a resize position
 FEW_ROWS = 256  # of a matrix product: up to here blocks are not worth their bookkeeping
 LONG_RUN, FEW_PIXELS = 80, 8000  # measured: channels, and pixels times missing channels, of ``depthwise_by_pixels``
 
@@ -245,197 +243,6 @@ def prepare_matmul(
     return matmul
 
 
-def prepare_pool2d(op: Pool2d, x: Affine, out: Affine) -> Kernel:
-    """Return the kernel of pooling: (N, H, W, C) → (N, P, Q, C).
-
-    The average of codes is rounded to nearest, ties away from zero. LiteRT demands one quantisation for both sides;
-    where they differ (nets that are not TFLite's) the codes are rescaled afterwards.
-    """
-    low, high = activation_range(op.activation, out)
-    rescale = None if x == out else requantize_table(x, out)
-    counted_pad = x.zero_point if op.count_include_pad else 0
-    counts: dict[tuple[int, ...], tuple[Reals, Reals]] = {}
-
-    def average(ifmap: Codes, sums: Array) -> Array:
-        if ifmap.shape not in counts:
-            inside = _tap_counts(op, ifmap.shape[1:3], sums.shape[1:3], included=False)
-            counts[ifmap.shape] = inside, _tap_counts(op, ifmap.shape[1:3], sums.shape[1:3], included=True)
-        inside, included = counts[ifmap.shape]
-        wide = sums.astype(np.float64)
-        if op.count_include_pad:
-            return _rounded_mean(wide + counted_pad * (included - inside), included)
-        return _rounded_mean(wide, inside)
-
-    def pool2d(ifmap: Codes) -> Codes:
-        # A window is a column of rows: one axis after the other takes R + S steps instead of R · S.
-        pooled: Array = ifmap if op.function == "max" else ifmap.astype(np.float32)
-        for axis in (1, 2):
-            pooled = _pool_axis(op, pooled, axis)
-        codes = (average(ifmap, pooled) if op.function == "average" else pooled).astype(np.int8, copy=False)
-        if rescale is not None:
-            codes = look_up(rescale, codes)
-        return codes if (low, high) == (-128, 127) else codes.clip(np.int8(low), np.int8(high))
-
-    return pool2d
-
-
-def _pool_axis(op: Pool2d, x: Array, axis: int) -> Array:
-    """Return the greatest (int8) or the sum (float32) of the window's taps along one axis, (N, H, W, C) → (N, P, W, C)."""
-    kernel, stride, dilation, pads = (values[axis - 1] for values in (op.kernel, op.strides, op.dilations, op.padding))
-    positions, after = _window_span(x.shape[axis], kernel, stride, dilation, pads, ceil_mode=op.ceil_mode)
-    if pads[0] or after:
-        shape = list(x.shape)
-        shape[axis] += pads[0] + after
-        padded = np.full(shape, -MOST_CODE if op.function == "max" else 0, x.dtype)
-        padded[_along(axis, slice(pads[0], pads[0] + x.shape[axis]))] = x
-        x = padded
-    combine = np.maximum if op.function == "max" else np.add
-    if positions == 1 and dilation == 1:
-        return np.asarray(combine.reduce(x[_along(axis, slice(0, kernel))], axis=axis, keepdims=True))
-    taps = [
-        x[_along(axis, slice(t * dilation, t * dilation + (positions - 1) * stride + 1, stride))] for t in range(kernel)
-    ]
-    pooled = taps[0].copy()
-    for tap in taps[1:]:
-        combine(pooled, tap, out=pooled)
-    return pooled
-
-
-def _along(axis: int, part: slice) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (part,)
-
-
-def _rounded_mean(sums: Reals, counts: Reals) -> Reals:
-    """Return sums / counts as C divides integers after adding half the count away from zero."""
-    return np.trunc((sums + np.copysign(np.floor(counts / 2), sums)) / counts)
-
-
-def _window_span(
-    size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int], *, ceil_mode: bool
-) -> tuple[int, int]:
-    """Return the positions of a window along an axis, and the padding after the ifmap that they need."""
-    span = (kernel - 1) * dilation + 1
-    room = size + sum(pads) - span
-    positions = (-(-room // stride) if ceil_mode else room // stride) + 1
-    if ceil_mode and (positions - 1) * stride >= size + pads[0]:
-        positions -= 1
-    return positions, max(0, (positions - 1) * stride + span - size - pads[0])
-
-
-def _tap_counts(op: Pool2d, image: tuple[int, ...], ofmap: tuple[int, ...], *, included: bool) -> Reals:
-    """Return how many taps of each window count, (P, Q, 1): those in the ifmap, or in its padding too."""
-    per_axis = []
-    for size, kernel, stride, dilation, (before, after), positions in zip(
-        image, op.kernel, op.strides, op.dilations, op.padding, ofmap, strict=True
-    ):
-        tap = np.arange(positions)[:, None] * stride + np.arange(kernel) * dilation - before
-        low, high = (-before, size + after) if included else (0, size)
-        per_axis.append(((tap >= low) & (tap < high)).sum(axis=1).astype(np.float64))
-    return np.outer(*per_axis)[:, :, None]
-
-
-def prepare_reduce(
-    function: ReduceFunction, axes: tuple[int, ...], x: Affine, out: Affine, *, keepdims: bool
-) -> Kernel:
-    """Return the kernel of a reduction; the mean's 1/n goes into the multiplier, as an integer division of it.
-
-    Maximum and minimum keep codes, rescaled where the quantisations differ; a product is taken in float64.
-    """
-    if function in ("max", "min"):
-        table = None if x == out else requantize_table(x, out)
-
-        def extreme(ifmap: Codes) -> Codes:
-            codes: Codes = (np.max if function == "max" else np.min)(ifmap, axis=axes, keepdims=keepdims)
-            return codes if table is None else look_up(table, codes)
-
-        return extreme
-    if function == "prod":
-
-        def product(ifmap: Codes) -> Codes:
-            real = ((ifmap.astype(np.float64) - x.zero_point) * x.scale).prod(axis=axes, keepdims=keepdims)
-            return saturated(round_half_away(real / out.scale) + out.zero_point)
-
-        return product
-    base, base_shift = (int(value) for value in quantize_multiplier(np.float64(x.scale32) / np.float64(out.scale32)))
-    requantizers: dict[int, Requantizer] = {}
-
-    def requantizer(count: int) -> Requantizer:
-        multiplier, shift = base, base_shift
-        if function == "mean":
-            bits = min(count.bit_length() - 1, 32, 31 + shift)
-            multiplier, shift = (multiplier << bits) // count, shift - bits
-        one = np.array([multiplier, shift, -x.zero_point * count, MOST_CODE * count])[:, None]
-        return Requantizer(one[0], one[1], one[2], out.zero_point, low=-128, high=127, reach=one[3])
-
-    def mean_or_sum(ifmap: Codes) -> Codes:
-        count = int(np.prod([ifmap.shape[axis] for axis in axes]))
-        if count not in requantizers:
-            requantizers[count] = requantizer(count)
-        sums = _sum_codes(ifmap, axes, keepdims=keepdims)
-        codes = np.empty(sums.shape, np.int8)
-        requantizers[count](sums.reshape(1, -1), codes.reshape(1, -1))
-        return codes
-
-    return mean_or_sum
-
-
-def _sum_codes(x: Codes, axes: tuple[int, ...], *, keepdims: bool) -> Reals | NDArray[np.float32]:
-    """Return the exact sum of codes along axes; over whole images as a product with ones, several times as fast."""
-    if x.ndim == 4 and sorted(axis % 4 for axis in axes) == [1, 2] and x[0, ..., 0].size * MOST_CODE <= EXACT_FLOAT32:
-        N, H, W, C = x.shape
-        sums = np.matmul(np.ones((1, H * W), np.float32), x.reshape(N, H * W, C).astype(np.float32))
-        return sums.reshape((N, 1, 1, C) if keepdims else (N, C))
-    return np.asarray(x.sum(axis=axes, keepdims=keepdims, dtype=np.float64))
-
-
-def prepare_resize_bilinear(op: Resize, x: Affine, out: Affine) -> Kernel:
-    """Return the kernel of bilinear scaling: positions and weights have ten fraction bits."""
-    rescale = None if x == out else requantize_table(x, out)
-
-    def resize(ifmap: Codes) -> Codes:
-        (y, y0, y1), (c, c0, c1) = (
-            _bilinear_positions(size_in, size_out, op.coordinates)
-            for size_in, size_out in zip(ifmap.shape[1:3], op.size, strict=True)
-        )
-        one = 1 << FRACTION_BITS
-        down, across = (y - one * y0)[:, None, None], (c - one * c0)[:, None]
-        wide = ifmap.astype(np.int64)
-        upper, lower = wide[:, y0], wide[:, y1]
-        total = (upper[:, :, c0] * (one - across) + upper[:, :, c1] * across) * (one - down)
-        total += (lower[:, :, c0] * (one - across) + lower[:, :, c1] * across) * down
-        half = one * one // 2
-        codes = saturated(np.sign(total) * ((np.abs(total) + half) >> 2 * FRACTION_BITS))
-        return codes if rescale is None else look_up(rescale, codes)
-
-    return resize
-
-
-def _bilinear_positions(size_in: int, size_out: int, coordinates: str) -> tuple[Integers, Integers, Integers]:
-    """Return each ofmap index's position in the ifmap (ten fraction bits), and the pixels before and after it."""
-    one = 1 << FRACTION_BITS
-    if coordinates == "align_corners" and size_out > 1:
-        step = (one * (size_in - 1) + (size_out - 1) // 2) // (size_out - 1)
-    else:
-        step = (one * size_in + size_out // 2) // size_out
-    position = np.arange(size_out, dtype=np.int64) * step
-    if coordinates == "half_pixel":
-        position += step // 2 - one // 2
-    before = np.maximum(position >> FRACTION_BITS, 0)  # C divides towards zero; below zero both end at 0
-    after = np.minimum((position + one - 1) >> FRACTION_BITS, size_in - 1)
-    return position, before, np.maximum(after, 0)
-
-
-def nearest_rows(size_in: int, size_out: int, coordinates: str) -> Integers:
-    """Return the ifmap index that LiteRT's nearest-neighbour resize reads for each ofmap index, in float32."""
-    index = np.arange(size_out, dtype=np.float32)
-    if coordinates == "align_corners" and size_out > 1:
-        position = round_half_away((index * (np.float32(size_in - 1) / np.float32(size_out - 1))).astype(np.float64))
-    else:
-        offset = np.float32(0.5 if coordinates == "half_pixel" else 0.0)
-        position = np.floor((index + offset) * (np.float32(size_in) / np.float32(size_out)))
-    return np.clip(position, 0, size_in - 1).astype(np.int64)
-
-
 def _requantizer(
     weights: Integers,
     bias: Integers,
@@ -459,11 +266,6 @@ def _most_sum(weights: Integers) -> int:
     return int(np.abs(weights).sum(axis=1).max(initial=0)) * MOST_CODE
 
 
-def _ofmap_shape(op: Conv2d, ifmap: Array, kernel: tuple[int, int], channels: int) -> tuple[int, ...]:
-    P, Q = (
-        _window_span(size, taps, stride, dilation, pads, ceil_mode=False)[0]
-        for size, taps, stride, dilation, pads in zip(
-            ifmap.shape[1:3], kernel, op.strides, op.dilations, op.padding, strict=True
-        )
-    )
+def _ofmap_shape(op: Conv2d, ifmap: Array, kernel: Pair, channels: int) -> tuple[int, ...]:
+    P, Q = map(output_size, ifmap.shape[1:3], kernel, op.strides, op.dilations, op.padding)
     return ifmap.shape[0], P, Q, channels

@@ -161,11 +161,6 @@ def _high_mul_int16(a: Integers, b: int) -> Integers:
     return np.minimum((a * b + 2**14) >> 15, INT16_MAX)
 
 
-def prelu(x: Codes, slope: Codes, x_quant: Affine, slope_quant: Affine, out: Affine) -> Codes:  # slope broadcasts to x
-    """Return x where positive, else slope·x."""
-    return look_up_pair(prelu_table(x_quant, slope_quant, out), x, slope)
-
-
 def prelu_table(x: Affine, slope: Affine, out: Affine) -> Codes:
     """Return the pair table (x, slope) of a parametric ReLU."""
     value, factor = (CODES - x.zero_point)[:, None], CODES - slope.zero_point
@@ -210,7 +205,11 @@ def _sum(left: Integers, right: Integers, a: Affine, b: Affine, out: Affine, sig
 
 
 def _quotient(left: Integers, right: Integers, real: np.float32) -> Integers:
-    """Numerator × reciprocal of the denominator; a denominator of zero, undefined in LiteRT, saturates."""
+    """Numerator × reciprocal of the denominator.
+
+    Where LiteRT's kernel is undefined, this is not: a denominator of zero saturates, and a quotient so small that it
+    asks for a shift by more than 31 bits is zero.
+    """
     multiplier, shift = quantize_multiplier(real)
     signed = left * np.where(right < 0, -1, 1)
     inverse, over = reciprocal(np.maximum(np.abs(right), 1), integer_bits=31)

@@ -4,10 +4,10 @@ A convolution's int32 sums become int8 through a real multiplier M, held as a 31
 M = m · 2^(shift − 31). The reference kernels round twice: the product's high half to nearest (ties up), then the right
 shift to nearest (ties away from zero). Fully connected layers of LiteRT 2 multiply in double and round once.
 
-``Requantizer`` does the double rounding in float64, five to eight passes over a cache-sized block where int64 takes more
-than ten. That this is exact is not hoped for but proved, per channel, when a layer is prepared: both functions of the
-sum are monotone and have at most 255 steps, so they agree everywhere once they agree on both sides of each step. A
-channel that fails the proof (none has been met) sends its layer through the integers.
+``Requantizer`` does the double rounding in float64, five to eight passes over a cache-sized block where int64 takes
+more than ten. That this is exact is not hoped for but proved, per channel, when a layer is prepared: both functions of
+the sum are monotone and have at most 255 steps, so they agree everywhere once they agree on both sides of each step. A
+layer that fails the proof goes through the integers.
 
 Source: TensorFlow Lite, ``kernels/internal/common.cc`` and ``quantization_util.cc`` (MultiplyByQuantizedMultiplier,
 QuantizeMultiplier), and gemmlowp, ``fixedpoint/fixedpoint.h`` (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT).
@@ -72,7 +72,7 @@ def multiply_by_quantized_multiplier(x: ArrayLike, multiplier: ArrayLike, shift:
 
 
 def multiply_by_quantized_multiplier_once(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Integers:
-    """Return x · multiplier · 2^(shift − 31) rounded once, ties up (builds with TFLITE_SINGLE_ROUNDING); shift <= 30."""
+    """Return x · multiplier · 2^(shift − 31) rounded once, ties up; shift <= 30 (TFLITE_SINGLE_ROUNDING)."""
     right = MANTISSA_BITS - np.asarray(shift, np.int64)
     product = np.asarray(x, np.int64) * np.asarray(multiplier, np.int64)
     return (product + (np.int64(1) << (right - 1))) >> right
@@ -123,8 +123,8 @@ class Requantizer:
         self.zero_point, self.low, self.high = zero_point, low, high
         right = np.maximum(-self.shift, 0)
         self._gain = np.ldexp(self.multiplier.astype(np.float64), self.shift - MANTISSA_BITS)
-        # Two roundings of v = sum · m · 2^(shift-31) are floor(v + 1/2 + 2^-(right+1)) where v >= 0 and the mirror image
-        # where v < 0, but for ties; results lie on a lattice of 2^-(31+right), and half a step up settles those.
+        # Two roundings of v = sum · m · 2^(shift-31) are floor(v + 1/2 + 2^-(right+1)) where v >= 0, and the mirror
+        # image where v < 0, but for ties; v lies on a lattice of 2^-(31+right), and half a step up settles those.
         self._offset = self.bias * self._gain + np.ldexp(1.0, -(MANTISSA_BITS + 1) - right)
         self._half = 0.5 + np.where(right > 0, np.ldexp(0.5, -right), 0.0)
         # With a ReLU every negative sum ends at ``low``: its rounding does not matter, and the sign needs no pass.
@@ -195,15 +195,16 @@ class Requantizer:
 
     def _agrees_with_integers(self) -> bool:
         """Return whether the float64 path gives the integers' codes for every sum within reach."""
-        multiplier = np.where(self._constant, 2**30, self.multiplier)
+        left = np.where(self._constant, 0, np.maximum(self.shift, 0))
         right = np.where(self._constant, 0, np.maximum(-self.shift, 0))
-        if np.any(right > MOST_PROVED_SHIFT) or np.any(multiplier <= 0) or np.any(~self._constant & (self.shift > 0)):
+        multiplier = np.where(self._constant, 2**30, self.multiplier)
+        if np.any(np.maximum(left, right) > MOST_PROVED_SHIFT) or np.any(multiplier <= 0):
             return False
         code = np.arange(self.low - self.zero_point + 1, self.high - self.zero_point + 1)[:, None]  # (codes, 1)
         # Least first-rounded value y, then least sum, that is rounded to >= code (see ``rounding_divide_by_pot``).
         least = (code << right) - ((np.int64(1) << right) >> 1) + ((right > 0) & (code <= 0))
         numerator = (least << MANTISSA_BITS) - 2**30
-        first = -(-numerator // multiplier) - self.bias  # (codes, K)
+        first = -(-numerator // (multiplier << left)) - self.bias  # (codes, K)
         at, before = np.maximum(first, -self.reach), np.minimum(first - 1, self.reach)
         reached = (first > self.reach) | (self._round(at) >= code)
         not_before = (first - 1 < -self.reach) | (self._round(before) < code)

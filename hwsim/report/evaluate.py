@@ -6,9 +6,12 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import fields
 from math import nan
+from typing import Any
+
+import numpy.typing as npt
 
 from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
-from hwsim.cost import NOBODY, ORDERS, Costs, cost, lower
+from hwsim.cost import NOBODY, ORDERS, Costs, cost, engine_rate, lower
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
 from hwsim.report.record import LayerReport, LiveTensor, Mapping, MemoryReport, Report
@@ -68,7 +71,8 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         batch=workload.batch,
         dtype=dtype or "as stored",
         objective=costs.objective,
-        clock_hz=float(clock[point if len(clock) > 1 else 0]),
+        clock_hz=_at(clock, point),
+        peak_macs_per_s=_peaks(costs, point),
         params=workload.graph.params,
         param_bytes=workload.weight_bytes,
         layers=_layers(costs, point, unmappable),
@@ -126,6 +130,28 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str]) -> tupl
     return tuple(reports)
 
 
+def _at(column: npt.NDArray[Any], point: int) -> float:
+    """Return a column's value at a point; columns of one value hold at every point."""
+    return float(column[point if len(column) > 1 else 0])
+
+
+def _peaks(costs: Costs, point: int) -> dict[str, float]:
+    """Return the peak rate of each engine that runs MACs, at the dtype of most of them."""
+    chip = costs.points.chip
+    macs: dict[tuple[str, str], int] = {}
+    for row, engine in zip(costs.workload.rows, costs.engine.tolist(), strict=True):
+        if row.macs and engine != NOBODY:
+            key = chip.engines[engine].name, row.dtype
+            macs[key] = macs.get(key, 0) + row.macs
+    peaks = {}
+    for name in dict.fromkeys(engine for engine, _ in macs):
+        dtype = max((key for key in macs if key[0] == name), key=lambda key: macs[key])[1]
+        engine, columns = chip.engine(name), costs.points.engine(name)
+        units = _at(columns.rows, point) * _at(columns.cols, point)
+        peaks[name] = engine_rate(engine, dtype) * units * _at(columns.cores, point) * _at(columns.clock_hz, point)
+    return peaks
+
+
 def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
     """Return the chosen mapping of each layer that has one."""
     if costs.mapped is None:
@@ -173,8 +199,7 @@ def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
     reports = []
     for index, memory in enumerate(costs.points.chip.memories):
         record = costs.points.memory(memory.name)
-        at = point if len(record.capacity_bytes) > 1 else 0
-        capacity, usable = int(record.capacity_bytes[at]), int(record.size_bytes[at])
+        capacity, usable = int(_at(record.capacity_bytes, point)), int(_at(record.size_bytes, point))
         items = {
             "activations": costs.arena.peak_bytes if index == home else 0,
             "weights": costs.workload.weight_bytes if index == store else 0,
@@ -183,7 +208,8 @@ def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
             "reserved": capacity - usable,
         }
         items = {name: count for name, count in items.items() if count}
-        reports.append(MemoryReport(name=memory.name, items=items, capacity_bytes=capacity))
+        speed = _at(record.read_bytes_per_s, point)
+        reports.append(MemoryReport(name=memory.name, items=items, capacity_bytes=capacity, read_bytes_per_s=speed))
     return tuple(reports)
 
 

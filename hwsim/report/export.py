@@ -43,7 +43,8 @@ def report_dict(report: Report) -> dict[str, Json]:
         record |= {"need_bytes": memory.need_bytes, "margin_bytes": memory.margin_bytes, "fits": memory.fits}
     totals = {name: getattr(report, name) for name in TOTALS}
     head = {"schema": SCHEMA, "hwsim": __version__, "mac_convention": MAC_CONVENTION, "coverage": report.coverage}
-    return _clean(head | whole | {"totals": totals, "memories": memories, "arena": arena, "layers": layers})
+    told = head | whole | {"totals": totals, "memories": memories, "arena": arena, "layers": layers}
+    return {name: _clean(value) for name, value in told.items()}
 
 
 def report_json(report: Report, *, indent: int | None = 2) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isnan, nan
-from typing import Any
+from typing import Any, TypeVar
 
 Json = Any
+Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
 MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops are everything else"
@@ -75,11 +77,13 @@ class MemoryReport:
         name: The memory's name.
         items: Need by what it is: activations, weights, tiles, runtime, code, reserved [B].
         capacity_bytes: Its size [B].
+        read_bytes_per_s: Read bandwidth of its port [B/s].
     """
 
     name: str
     items: dict[str, int]
     capacity_bytes: int
+    read_bytes_per_s: float
 
     @property
     def need_bytes(self) -> int:
@@ -120,6 +124,7 @@ class Report:
         dtype: The dtype the net was costed at; "as stored" where it is the net's own.
         objective: What mappings were chosen for.
         clock_hz: Clock of the first engine in use [Hz].
+        peak_macs_per_s: What each engine in use can do at most, at the dtype of its layers [MAC/s].
         params: Parameters (elements).
         param_bytes: Their bytes.
         layers: One record per layer.
@@ -142,6 +147,7 @@ class Report:
     dtype: str
     objective: str
     clock_hz: float
+    peak_macs_per_s: dict[str, float]
     params: int
     param_bytes: int
     layers: tuple[LayerReport, ...]
@@ -269,11 +275,12 @@ class Report:
         return quote(self)
 
 
-def _summed(parts: Any) -> Any:
-    total: dict[str, Any] = {}
+def _summed(parts: Iterable[dict[str, Number]]) -> dict[str, Number]:
+    """Add records key by key; a part without meaning (nan) adds nothing."""
+    total: dict[str, Number] = {}
     for part in parts:
         for name, value in part.items():
-            if not (isinstance(value, float) and isnan(value)):
+            if not isnan(value):
                 total[name] = total.get(name, 0) + value
     return total
 

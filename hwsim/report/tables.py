@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Beyond this many layers a table shows the costliest and sums up the rest.
 MAX_ROWS = 60
 SHOWN_OF_MANY = 40
+WIDTH = 100
+SHORTEST_NAME = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +39,23 @@ def _share(layer: LayerReport, report: Report) -> str:
     return rounded(100 * layer.latency_s / report.latency_s) if report.latency_s else MISSING
 
 
+def _traffic_of(memory: str) -> Callable[[LayerReport, Report], str]:
+    return lambda layer, _: rounded(layer.traffic_bytes[memory] / BYTES_PER_KIB)
+
+
 LAYER_COLUMNS = (
     Column("layer", False, False, lambda layer, _: layer.name),
     Column("kind", False, False, lambda layer, _: layer.kind),
     Column("engine", False, True, lambda layer, _: layer.engine or MISSING),
     Column("ofmap", False, False, lambda layer, _: "×".join(map(str, layer.ofmap_shape[1:] or layer.ofmap_shape))),
-    Column("MACs [M]", True, False, lambda layer, _: rounded(layer.macs / 1e6) if layer.macs else MISSING),
-    Column("ops [M]", True, True, lambda layer, _: rounded(layer.ops / 1e6) if layer.ops else MISSING),
-    Column("cycles [k]", True, True, lambda layer, _: rounded(layer.cycles / 1e3)),
-    Column("time [ms]", True, False, lambda layer, _: rounded(layer.latency_s / S_PER_MS)),
+    Column("MAC [M]", True, False, lambda layer, _: rounded(layer.macs / 1e6) if layer.macs else MISSING),
+    Column("op [M]", True, True, lambda layer, _: rounded(layer.ops / 1e6) if layer.ops else MISSING),
+    Column("cycle [k]", True, True, lambda layer, _: rounded(layer.cycles / 1e3)),
+    Column("t [ms]", True, False, lambda layer, _: rounded(layer.latency_s / S_PER_MS)),
     Column("[%]", True, False, _share),
     Column("bound", False, False, lambda layer, _: layer.bound),
-    Column("util. [%]", True, False, lambda layer, _: rounded(100 * layer.utilization)),
-    Column("energy [mJ]", True, False, lambda layer, _: rounded(layer.energy_j / J_PER_MJ)),
+    Column("util [%]", True, False, lambda layer, _: rounded(100 * layer.utilization)),
+    Column("E [mJ]", True, False, lambda layer, _: rounded(layer.energy_j / J_PER_MJ)),
 )
 
 
@@ -57,12 +63,7 @@ def layer_columns(report: Report, *, wide: bool) -> list[Column]:
     """Return the columns of the layer table, with the busiest memory's traffic (every memory's when wide)."""
     busiest = sorted(report.traffic_bytes, key=lambda name: -report.traffic_bytes[name])
     shown = [name for name in report.traffic_bytes if wide or name in busiest[:1]]
-    traffic = [
-        Column(
-            f"{name} [KiB]", True, False, lambda layer, _, name=name: rounded(layer.traffic_bytes[name] / BYTES_PER_KIB)
-        )
-        for name in shown
-    ]
+    traffic = [Column(f"{name} [KiB]", True, False, _traffic_of(name)) for name in shown]
     return [column for column in LAYER_COLUMNS if wide or not column.wide] + traffic
 
 
@@ -85,8 +86,8 @@ def table_cells(report: Report, *, wide: bool = False, every: bool = False) -> t
     time = sum(layer.latency_s for layer in rest)
     summary = dict.fromkeys((column.header for column in columns), "")
     summary["layer"] = f"… {len(rest)} more layers"
-    summary["MACs [M]"] = rounded(sum(layer.macs for layer in rest) / 1e6)
-    summary["time [ms]"] = rounded(time / S_PER_MS)
+    summary["MAC [M]"] = rounded(sum(layer.macs for layer in rest) / 1e6)
+    summary["t [ms]"] = rounded(time / S_PER_MS)
     summary["[%]"] = rounded(100 * time / report.latency_s) if report.latency_s else MISSING
     return columns, [*rows, list(summary.values())]
 
@@ -175,18 +176,10 @@ def rich_report(report: Report, *, wide: bool = False, every: bool = False) -> R
     from rich.text import Text
 
     columns, rows = table_cells(report, wide=wide, every=every)
-    layers = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
+    layers = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        name = column.header == "layer"
-        layers.add_column(
-            column.header,
-            justify="right" if column.numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=8 if name else None,
-            ratio=1 if name and not wide else None,
-        )
-    for row in rows:
+        layers.add_column(column.header, justify="right" if column.numeric else "left", no_wrap=True)
+    for row in _fitted([column.header for column in columns], rows, None if wide else WIDTH):
         layers.add_row(*map(Text, row))
     headers, cells = memory_cells(report)
     memories = Table(box=None, pad_edge=False, header_style="bold")
@@ -196,6 +189,21 @@ def rich_report(report: Report, *, wide: bool = False, every: bool = False) -> R
         memories.add_row(*map(Text, row))
     lines = [Text(line, style="dim") for line in footer(report)]
     return Group(layers, Text(), memories, Text(), *lines, Text(quote(report), style="bold"))
+
+
+def _fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[list[str]]:
+    """Return rows whose first column is shortened so that a line keeps to ``width`` characters."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    room = max((width or sum(widths) + len(widths)) - sum(widths[1:]) - len(widths), SHORTEST_NAME)
+    return [[_shortened(row[0], room), *row[1:]] for row in rows]
+
+
+def _shortened(name: str, room: int) -> str:
+    """Return a name with its middle left out where it is too long; its end tells layers apart."""
+    if len(name) <= room:
+        return name
+    tail = (room - 1) * 2 // 3
+    return f"{name[: room - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def markdown_report(report: Report, *, wide: bool = False, every: bool = False) -> str:
@@ -284,12 +292,12 @@ def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]
     headers = [
         "net",
         "chip",
-        "MACs [M]",
+        "MAC [M]",
         "weights [KiB]",
         "peak [KiB]",
         "traffic [KiB]",
-        "time [ms]",
-        "energy [mJ]",
+        "t [ms]",
+        "E [mJ]",
         "time ×",
     ]
     rows = []

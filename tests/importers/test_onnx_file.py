@@ -171,6 +171,13 @@ def test_nodes_out_of_order_and_without_names(tmp_path: Path) -> None:
     assert [layer.name for layer in graph.layers] == ["e", "y"]
 
 
+def test_doubles_are_held_as_float32_and_said_so(tmp_path: Path) -> None:
+    weights = drawn(4, 3, 1, 1).astype(np.float64)
+    graph = load_onnx(save(tmp_path / "net.onnx", [node("Conv", "x w", "y")], [1, 3, 2, 2], {"w": weights}))
+    assert {tensor.dtype for tensor in graph.tensors.values()} == {"float32"}
+    assert graph.warnings == ("double and bfloat16 values are held as float32",)
+
+
 def test_an_output_that_is_also_read_and_one_that_is_given_twice(tmp_path: Path) -> None:
     nodes = [node("Relu", "x", "a"), node("Neg", "a", "y"), node("Identity", "y", "z"), node("Identity", "a", "b")]
     graph = load_onnx(save(tmp_path / "net.onnx", nodes, [1, 4], outputs=("y", "z", "b")))
@@ -416,4 +423,14 @@ def test_without_onnx_the_error_holds_the_install_line(tmp_path: Path, monkeypat
     path = save(tmp_path / "net.onnx", [node("Relu", "x", "y")], [1, 4])
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'hwsim\[onnx\]'"):
+        load_onnx(path)
+
+
+def test_outputs_and_modes_of_training_are_named(tmp_path: Path) -> None:
+    pool = node("MaxPool", "x", "z y", kernel_shape=[2, 2])
+    with pytest.raises(UnknownOperatorError, match="MaxPool with its output 1"):
+        load_onnx(save(tmp_path / "net.onnx", [pool], [1, 2, 4, 4]))
+    drop = node("Dropout", "x half on", "y")
+    path = save(tmp_path / "net.onnx", [drop], [1, 4], {"half": np.float32(0.5), "on": np.array(True)})
+    with pytest.raises(UnknownOperatorError, match="Dropout in training mode"):
         load_onnx(path)

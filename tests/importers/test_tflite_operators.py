@@ -322,7 +322,6 @@ def test_strided_slice(
 
 def test_shape_arithmetic_is_folded_away(tmp_path: Path) -> None:
     # batch = shape(x)[0]; y = reshape(x, [batch, 168]): one layer is left.
-    first = {"ShrinkAxisMask": 1}
     graph = check(
         tmp_path,
         [

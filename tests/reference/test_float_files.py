@@ -11,8 +11,7 @@ import pytest
 
 import hwsim
 
-MODELS = Path(__file__).parents[2] / "shared" / "models"
-MODELS = MODELS if MODELS.is_dir() else Path(__file__).parents[3] / "shared" / "models"
+MODELS = Path(__file__).parents[2].parent / "shared" / "models"  # beside the checkout
 TOLERANCE = 1e-4  # of the output's largest magnitude
 
 pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="no shared/models beside the checkout")

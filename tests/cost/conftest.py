@@ -1,0 +1,36 @@
+"""Toy chips with round numbers, and toy nets, for arithmetic that fits a comment."""
+
+from pathlib import Path
+
+import pytest
+
+from hwsim.chip import load_chip
+from hwsim.graph import GraphBuilder
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def npu():
+    return load_chip(DATA / "toy_npu.yaml")
+
+
+@pytest.fixture
+def mcu():
+    return load_chip(DATA / "toy_mcu.yaml")
+
+
+@pytest.fixture
+def small_net():
+    """A net with every kind of row: conv, depthwise, pointwise, pool, add, concat, reshape, dense, softmax."""
+    b = GraphBuilder("small")
+    x = b.input("image", (1, 16, 16, 3), "int8")
+    x = b.conv2d(x, 8, 3, stride=2, padding="same", activation="relu", name="conv")
+    y = b.depthwise(x, 3, name="depthwise")
+    y = b.conv2d(y, 8, 1, name="pointwise")
+    x = b.binary("add", x, y, name="add")
+    z = b.concat([x, y], name="concat")
+    z = b.pool("max", z, 2, name="pool")
+    z = b.flatten(z, name="flatten")
+    z = b.dense(z, 10, name="dense")
+    return b.build([b.softmax(z, name="softmax")])
