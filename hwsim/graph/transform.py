@@ -63,6 +63,8 @@ def fold_batch_norm(graph: Graph) -> Graph:
             continue
         if source.op.activation is not None or not _is_private(graph, source.outputs[0]):
             continue
+        if not tensors[source.inputs[1]].dtype.startswith("float"):
+            continue  # integer weights cannot take a gain without being quantised anew
         folded = _fold(source, layer, layer.op, tensors)
         del layers[layer.name]
         layers[source.name] = folded

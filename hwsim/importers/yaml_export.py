@@ -9,10 +9,9 @@ from typing import Any
 
 from hwsim.errors import UsageError
 from hwsim.files import write_whole
-from hwsim.graph import Graph, Layer, Quantization, Shape, Tensor
+from hwsim.graph import Graph, Layer, Quantization, Shape, Tensor, ops
 from hwsim.graph.ops import Padding2d
 from hwsim.importers.yaml_values import (
-    FUNCTION_KINDS,
     PARAMETER_ROLES,
     WEIGHTED,
     encode,
@@ -99,7 +98,7 @@ class _Writer:
         op = layer.op
         line: dict[str, Any] = {
             "name": layer.name,
-            "op": op.function if op.kind in FUNCTION_KINDS else op.kind,
+            "op": op.function if isinstance(op, ops.Binary | ops.Unary) else op.kind,
         }
         shapes = [spec.shape for spec in self.graph.input_specs(layer)]
         if op.kind in WEIGHTED and self._is_own(layer.inputs[1]):
@@ -136,15 +135,12 @@ class _Writer:
         return self.graph.tensors[tensor].constant and tensor not in self._shared
 
     def _same(self, layer: Layer, shapes: Sequence[Shape]) -> Padding2d | None:
-        op = layer.op
-        match op.kind:
-            case "conv2d":
-                kernel = (shapes[1][1], shapes[1][2])
-            case "pool2d":
-                kernel = op.kernel
-            case _:
-                return None
-        return same_for(shapes[0], kernel, op.strides, op.dilations)
+        match layer.op:
+            case ops.Conv2d() as conv:
+                return same_for(shapes[0], (shapes[1][1], shapes[1][2]), conv.strides, conv.dilations)
+            case ops.Pool2d() as pool:
+                return same_for(shapes[0], pool.kernel, pool.strides, pool.dilations)
+        return None
 
     def _inputs(self, layer: Layer, shapes: Sequence[Shape]) -> tuple[list[str], dict[str, Any]]:
         """Return what a layer reads by ``reads``, and its inputs written under their roles."""

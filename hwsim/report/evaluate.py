@@ -215,6 +215,9 @@ def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
 
 def _reason(memories: tuple[MemoryReport, ...], unmappable: MappingType[int, str]) -> str:
     """Return why the net does not run, in one sentence, or an empty string."""
+    if unmappable:
+        more = f" (and {len(unmappable) - 1} more layers)" if len(unmappable) > 1 else ""
+        return next(iter(unmappable.values())) + more
     for memory in memories:
         if not memory.fits:
             largest = max(memory.items, key=lambda name: memory.items[name])
@@ -222,9 +225,6 @@ def _reason(memories: tuple[MemoryReport, ...], unmappable: MappingType[int, str
                 f"does not fit {memory.name}: needs {human_bytes(memory.need_bytes)}, has "
                 f"{human_bytes(memory.capacity_bytes)}; the {largest} take {human_bytes(memory.items[largest])}"
             )
-    if unmappable:
-        more = f" (and {len(unmappable) - 1} more layers)" if len(unmappable) > 1 else ""
-        return next(iter(unmappable.values())) + more
     return ""
 
 

@@ -12,9 +12,7 @@ from hwsim.reference import forward
 
 runtime = pytest.importorskip("ai_edge_litert.interpreter")
 
-MODELS = Path(__file__).parents[2] / "shared" / "models"
-if not MODELS.is_dir():
-    MODELS = Path(__file__).parents[3] / "shared" / "models"
+MODELS = Path(__file__).parents[2].parent / "shared" / "models"  # beside the checkout
 INPUTS = 20  # seeds 0 to 19, the full int8 range, each element drawn alone
 
 TENSORS = {  # arrays that hwsim computes for each input and LiteRT knows by the same name
