@@ -251,10 +251,16 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw the layers (.png .svg .pdf).")
     ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Add zero shares and ranges from a forward pass on noise.")
+    ] = False,
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Leave with 1 if the net does not run.")] = False,
 ) -> None:
     """Tell what a net costs on a chip, layer by layer."""
-    report = _evaluate(_net(net, with_, dim, allow_unknown), _chip(chip, runtime, set_), batch, dtype, objective, place)
+    graph = _net(net, with_, dim, allow_unknown)
+    report = _evaluate(graph, _chip(chip, runtime, set_), batch, dtype, objective, place)
+    if measure:
+        report = _with_measurements(report, graph)
     _print_report(report, form, wide=wide, every=all_layers)
     _write(report, json, csv)
     if plot is not None:
@@ -263,6 +269,25 @@ def evaluate(
         save(plot_layers(report), plot)
     if require_fit and not report.runs:
         raise typer.Exit(DOES_NOT_FIT)
+
+
+def _with_measurements(report: Report, graph: Graph) -> Report:
+    """Return the report with what a forward pass on noise measured of each layer."""
+    from hwsim.reference import measure, noise
+
+    rows = measure(graph, noise(graph))
+    return report.with_measurements(
+        {
+            row.layer: {
+                "weight_zero_fraction": row.weight_zero_fraction,
+                "ifmap_zero_fraction": row.ifmap_zero_fraction,
+                "ofmap_zero_fraction": row.ofmap_zero_fraction,
+                "ofmap_min": row.ofmap_min,
+                "ofmap_max": row.ofmap_max,
+            }
+            for row in rows
+        }
+    )
 
 
 def _write(report: Report, json: Path | None, csv: Path | None) -> None:
@@ -363,14 +388,14 @@ def run(
 ) -> None:
     """Run the numpy forward pass."""
     from hwsim.graph import with_random_weights
-    from hwsim.reference import forward, load_inputs, measure_cells, noise, save_arrays
+    from hwsim.reference import forward, load_inputs, noise, save_arrays
 
     graph = _net(net, with_, dim, False)
     if random_weights is not None:
         graph = with_random_weights(graph, random_weights)
     inputs = noise(graph, seed) | load_inputs(graph, input_ or ())
     if measure:
-        _show_table(*measure_cells(graph, inputs))
+        _show_table(*_measured(graph, inputs))
         return
     tensors = forward(graph, inputs, every=every)
     if output is not None:
@@ -388,6 +413,28 @@ def run(
         for name, array in shown.items()
     ]
     _show_table(["output", "shape", "dtype", "min", "max", "largest at"], rows, ["min", "max"])
+
+
+def _measured(graph: Graph, inputs: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return the table of what a forward pass measured, layer by layer."""
+    from hwsim.reference import measure
+    from hwsim.report.words import percent
+
+    headers = ["layer", "type", "MACs done", "zero weights", "zero inputs", "zero outputs", "min", "max"]
+    rows = [
+        [
+            row.layer,
+            row.kind,
+            f"{row.macs:,}",
+            percent(row.weight_zero_fraction),
+            percent(row.ifmap_zero_fraction),
+            percent(row.ofmap_zero_fraction),
+            f"{row.ofmap_min:.4g}",
+            f"{row.ofmap_max:.4g}",
+        ]
+        for row in measure(graph, inputs)
+    ]
+    return headers, rows, headers[2:]
 
 
 def _top(array: Any) -> str:

@@ -92,16 +92,20 @@ def value_at(chip: Chip, path: str) -> Any:
     return value.get(parts[1]) if len(parts) > 1 else value
 
 
-def replaced(chip: Chip, changes: Mapping[str, Any]) -> Chip:
-    """Return a chip with fields changed; see ``Chip.replace``."""
+def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a chip's given fields with some changed, as plain values that are yet to be validated.
+
+    A field given in one unit takes away what the file says in another.
+
+    Raises:
+        UsageError: A path names no field, or two.
+    """
     data = plain(chip)
     for path, value in changes.items():
-        whole = full_path(chip, path)
-        parts = whole.split(".")
+        parts = full_path(chip, path).split(".")
         owner: dict[str, Any] = data
         if parts[0] in LISTS:
-            owner = next(item for item in data[parts[0]] if item["name"] == parts[1])
-            parts = parts[2:]
+            owner, parts = _item(data[parts[0]], parts)
         if len(parts) > 1:
             owner[parts[0]] = {**owner.get(parts[0], {}), parts[1]: value}
         else:
@@ -110,20 +114,7 @@ def replaced(chip: Chip, changes: Mapping[str, Any]) -> Chip:
                     for name in group:
                         owner.pop(name, None)
             owner[parts[0]] = tuple(value) if isinstance(value, list) else value
-    try:
-        changed = Chip.model_validate(data)
-    except ValidationError as error:
-        raise ChipError("\n".join(f"{chip.name}: {line}" for _, line in told(error, data))) from None
-    return with_tables_of(changed, chip)
-
-
-def with_tables_of(chip: Chip, old: Chip) -> Chip:
-    """Return a chip whose cores have the kernel tables that their namesakes have in another."""
-    tables = {engine.name: engine.kernel_table for engine in old.engines if isinstance(engine, CoreEngine)}
-    engines = tuple(
-        engine.with_table(tables[engine.name]) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
-    )
-    return chip.model_copy(update={"engines": engines})
+    return data
 
 
 def source_of(chip: Chip, path: str) -> str:

@@ -1,7 +1,7 @@
 """The profile schema: one chip as the cost models see it, one YAML file each in ``hw_profiles/``.
 
-Fields carry the units people write (MHz, KiB, pJ/byte); what the models read are properties and hardware points in SI and
-bytes. Physics has no defaults: a missing number is asked for. Structure has documented defaults, which reports list.
+Fields carry the units people write (MHz, KiB, pJ/byte); what the models read are properties and hardware points in SI
+and bytes. Physics has no defaults: a missing number is asked for. Structure has documented defaults, which reports list.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _Engine(_Model):
     )
     takes: tuple[KernelKind, ...] = Field(KERNEL_KINDS, min_length=1, description="Layer kinds it runs; default: all.")
 
-    def memory_names(self, chip: Chip) -> list[str]:
+    def memory_names(self, chip: ChipFields) -> list[str]:
         """Return the memories it reaches, nearest first."""
         return list(self.memories) if self.memories is not None else [memory.name for memory in chip.memories]
 
@@ -172,8 +172,8 @@ class CoreEngine(_Engine):
 Engine = Annotated[ArrayEngine | CoreEngine, Discriminator("kind")]
 
 
-class Chip(_Model):
-    """A chip: engines, memories nearest first, prices, and where every number is from."""
+class ChipFields(_Model):
+    """The fields of a chip: engines, memories nearest first, prices, and where every number is from."""
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this format.")
     name: str = Field(pattern=NAME, description="The chip's name.")
@@ -243,44 +243,6 @@ class Chip(_Model):
         if memory.kind is not None:
             return memory.kind
         return "dram" if len(self.memories) > 1 and memory is self.memories[-1] else "sram"
-
-    def replace(self, path: str, value: Any, **more: Any) -> Chip:
-        """Return a chip with fields changed and everything validated anew.
-
-        Args:
-            path: ``memories.sram.size_kib``, ``sram.size_kib`` where that is unambiguous, ``clock_mhz``, ``mac_pj.int8``.
-            value: The new value, in the path's unit.
-            more: Further fields of the chip itself, by keyword.
-
-        Raises:
-            UsageError: The path names no field.
-            ChipError: The value breaks a rule.
-        """
-        from hwsim.chip.paths import replaced
-
-        return replaced(self, {path: value, **more})
-
-    def get(self, path: str) -> Any:
-        """Return the field at a path, in its unit.
-
-        Raises:
-            UsageError: The path names no field.
-        """
-        from hwsim.chip.paths import value_at
-
-        return value_at(self, path)
-
-    def source_of(self, path: str) -> str:
-        """Return where a field's number is from: the source of the longest key that covers the path."""
-        from hwsim.chip.paths import source_of
-
-        return source_of(self, path)
-
-    def assumptions(self) -> tuple[str, ...]:
-        """Return what stands in for what the profile leaves open, and which of its numbers are assumed."""
-        from hwsim.chip.assumptions import assumptions
-
-        return assumptions(self)
 
 
 def _duplicates(field: str, items: tuple[Any, ...]) -> list[str]:

@@ -133,6 +133,8 @@ def _bind_softmax(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tens
     usual = abs(out.scale / SOFTMAX_OUT.scale - 1) <= SOFTMAX_SCALE_TOLERANCE and out.zero_point == -128
     if usual and not op.log:
         softmax = prepare_softmax(x.scale, op.beta)
+        if op.axis % len(inputs[0].shape) == len(inputs[0].shape) - 1:
+            return lambda arrays: (softmax(arrays[0]),)
         return lambda arrays: (np.moveaxis(softmax(np.moveaxis(arrays[0], op.axis, -1)), -1, op.axis),)
 
     def step(arrays: Sequence[Array]) -> Sequence[Array]:

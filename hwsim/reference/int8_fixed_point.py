@@ -108,9 +108,10 @@ def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.i
         codes = table[diff] * scale_of_row
         codes += 2**30
         codes >>= MANTISSA_BITS
-        codes += np.left_shift(1, over + MANTISSA_BITS - 9)
-        codes >>= over + MANTISSA_BITS - 8
+        shift = over + MANTISSA_BITS - 8
+        codes += np.left_shift(1, shift - 1)
+        codes >>= shift
         codes[diff > most] = 0
-        return (codes.clip(0, 255) - 128).astype(np.int8)
+        return (np.minimum(codes, 255) - 128).astype(np.int8)
 
     return softmax

@@ -1,7 +1,8 @@
 """The interpreter: runs a graph's layers in order on numpy arrays.
 
-A layer whose activations are quantised runs on the int8 kernels, every other one on the float kernels. What a layer can
-prepare from its constants is prepared in the first pass over a graph and kept as long as the graph lives.
+A layer whose activations are quantised runs on the int8 kernels, every other one on the float kernels; half-precision
+nets compute in float32 and round their outputs only. What a layer can prepare from its constants is prepared in the
+first pass over a graph and kept as long as the graph lives.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def checked_inputs(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> dict[str
                 f"net {graph.name!r}: input {name!r} is {array.dtype}, needs {dtype}: "
                 f"convert it with .astype({dtype.name!r})"
             )
-        values[name] = array if tensor.file_axes is None else np.ascontiguousarray(array.transpose(tensor.file_axes))
+        internal = array if tensor.file_axes is None else array.transpose(tensor.file_axes)
+        values[name] = np.ascontiguousarray(internal, np.float32 if dtype == np.float16 else dtype)
     for name in graph.outputs:
         stored = graph.tensors[name].data
         if graph.tensors[name].constant and stored is not None:
@@ -227,4 +229,5 @@ def _file_shape(tensor: Tensor) -> Shape:
 
 
 def _in_file_layout(tensor: Tensor, value: Array) -> Array:
-    return value if tensor.file_axes is None else value.transpose(np.argsort(tensor.file_axes))
+    stored = value.astype(np.float16) if tensor.dtype == "float16" else value
+    return stored if tensor.file_axes is None else stored.transpose(np.argsort(tensor.file_axes))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping as Mapping_
+from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from typing import Any, TypeVar
 
@@ -49,6 +50,7 @@ class LayerReport:
         energy_parts_j: The same by share: mac, each memory, core, static.
         mapping: The array's mapping, or None.
         reason: Why a number is missing, or empty.
+        measured: What a forward pass measured of it (zero fractions, ranges), where one was asked for.
     """
 
     name: str
@@ -67,6 +69,7 @@ class LayerReport:
     energy_parts_j: dict[str, float]
     mapping: Mapping | None = None
     reason: str = ""
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +243,11 @@ class Report:
         share = "100 % of known MACs" if self.unknown_layers else "100 % of MACs"
         return f"{share}, {modelled} of {len(self.layers)} layers modelled"
 
+    def with_measurements(self, measured: Mapping_[str, dict[str, float]]) -> Report:
+        """Return the report with what a forward pass measured, by layer name; layers not named stay as they are."""
+        layers = tuple(replace(layer, measured=measured.get(layer.name, {})) for layer in self.layers)
+        return replace(self, layers=layers)
+
     def rows(self) -> list[dict[str, Json]]:
         """Return a flat record per layer, for a DataFrame or a CSV; units are in the names."""
         return [_flat(index, layer) for index, layer in enumerate(self.layers)]
@@ -304,4 +312,4 @@ def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
     }
     row |= {f"{name}_bytes": count for name, count in layer.traffic_bytes.items()}
     row |= {f"{name}_j": energy for name, energy in layer.energy_parts_j.items()}
-    return row
+    return row | layer.measured

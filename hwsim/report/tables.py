@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from hwsim.graph import Graph
@@ -43,6 +43,14 @@ def _traffic_of(memory: str) -> Callable[[LayerReport, Report], str]:
     return lambda layer, _: rounded(layer.traffic_bytes[memory] / BYTES_PER_KIB)
 
 
+# What a forward pass measured, where the report has it: zero shares of filter and ifmap.
+MEASURED = {"0 in w [%]": "weight_zero_fraction", "0 in if [%]": "ifmap_zero_fraction"}
+
+
+def _measured_of(name: str) -> Callable[[LayerReport, Report], str]:
+    return lambda layer, _: rounded(100 * layer.measured.get(name, nan))
+
+
 LAYER_COLUMNS = (
     Column("layer", False, False, lambda layer, _: layer.name),
     Column("kind", False, False, lambda layer, _: layer.kind),
@@ -64,7 +72,12 @@ def layer_columns(report: Report, *, wide: bool) -> list[Column]:
     busiest = sorted(report.traffic_bytes, key=lambda name: -report.traffic_bytes[name])
     shown = [name for name in report.traffic_bytes if wide or name in busiest[:1]]
     traffic = [Column(f"{name} [KiB]", True, False, _traffic_of(name)) for name in shown]
-    return [column for column in LAYER_COLUMNS if wide or not column.wide] + traffic
+    measured = [
+        Column(header, True, False, _measured_of(name))
+        for header, name in MEASURED.items()
+        if any(name in layer.measured for layer in report.layers)
+    ]
+    return [column for column in LAYER_COLUMNS if wide or not column.wide] + traffic + measured
 
 
 def table_cells(report: Report, *, wide: bool = False, every: bool = False) -> tuple[list[Column], list[list[str]]]:

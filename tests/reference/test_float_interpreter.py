@@ -120,6 +120,18 @@ def test_an_index_outside_the_table_names_the_layer() -> None:
         forward(net, {"word": np.array([4], np.int32)})
 
 
+def test_a_half_precision_net_computes_in_float32() -> None:
+    # 1 + 2^-11 rounds to 1 in float16 but not in float32; times 2048 the difference is 1, and both are float16 numbers
+    b = GraphBuilder("half")
+    small = b.constant("small", (), "float16", data=np.array(2.0**-11, np.float16))
+    large = b.constant("large", (), "float16", data=np.array(2048, np.float16))
+    x = b.binary("add", b.input("x", (1,), "float16"), small)
+    net = b.build([b.binary("sub", b.binary("mul", x, large), large, name="y")])
+    result = forward(net, {"x": np.ones(1, np.float16)})["y"]
+    assert result.dtype == np.float16
+    assert result.item() == 1.0
+
+
 def test_an_unknown_operator_names_itself() -> None:
     b = GraphBuilder("odd")
     op = ops.Unknown(operator="FancyOp", shapes=((1, 2),), dtypes=("float32",))

@@ -1,0 +1,67 @@
+"""The chip as the rest of hwsim sees it: its fields, and questions about them by path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from hwsim.chip.assumptions import assumptions
+from hwsim.chip.paths import changed_fields, source_of, value_at
+from hwsim.chip.problems import told
+from hwsim.chip.schema import ChipFields, CoreEngine
+from hwsim.errors import ChipError
+
+
+class Chip(ChipFields):
+    """A chip: engines, memories nearest first, prices, and where every number is from."""
+
+    def replace(self, path: str, value: Any, **more: Any) -> Chip:
+        """Return a chip with fields changed and everything validated anew.
+
+        Args:
+            path: ``memories.sram.size_kib``, ``sram.size_kib`` where that is unambiguous, ``clock_mhz``, or
+                ``mac_pj.int8``.
+            value: The new value, in the path's unit.
+            more: Further fields of the chip itself, by keyword.
+
+        Raises:
+            UsageError: The path names no field.
+            ChipError: The value breaks a rule.
+        """
+        return _changed(self, {path: value, **more})
+
+    def get(self, path: str) -> Any:
+        """Return the field at a path, in its unit.
+
+        Raises:
+            UsageError: The path names no field.
+        """
+        return value_at(self, path)
+
+    def source_of(self, path: str) -> str:
+        """Return where a field's number is from: the source of the longest key that covers the path."""
+        return source_of(self, path)
+
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what stands in for what the profile leaves open, and which of its numbers are assumed."""
+        return assumptions(self)
+
+
+def _changed(chip: Chip, changes: Mapping[str, Any]) -> Chip:
+    data = changed_fields(chip, changes)
+    try:
+        changed = Chip.model_validate(data)
+    except ValidationError as error:
+        raise ChipError("\n".join(f"{chip.name}: {line}" for _, line in told(error, data))) from None
+    return _with_tables_of(changed, chip)
+
+
+def _with_tables_of(chip: Chip, old: Chip) -> Chip:
+    """Return a chip whose cores have the kernel tables that their namesakes have in another."""
+    tables = {engine.name: engine.kernel_table for engine in old.engines if isinstance(engine, CoreEngine)}
+    engines = tuple(
+        engine.with_table(tables[engine.name]) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
+    )
+    return chip.model_copy(update={"engines": engines})

@@ -1,0 +1,90 @@
+"""Arrays in and out of a forward pass: from .npy files, as noise, to .npz files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import ForwardError, UsageError
+from hwsim.files import write_whole
+from hwsim.graph import Graph, Tensor
+from hwsim.reference.step import numpy_dtype
+
+MAX_INPUT_BYTES = 2**30
+
+
+def file_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Return an input's or output's shape in the layout of its model file."""
+    if tensor.file_axes is None:
+        return tensor.shape
+    shape = [0] * len(tensor.shape)
+    for internal, axis in enumerate(tensor.file_axes):
+        shape[axis] = tensor.shape[internal]
+    return tuple(shape)
+
+
+def noise(graph: Graph, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Return an array for every input: normal for floats, the whole range for 8 and 16 bits, zeros for indices."""
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in graph.inputs:
+        tensor = graph.tensors[name]
+        shape, dtype = file_shape(tensor), numpy_dtype(tensor.dtype)
+        if tensor.dtype.startswith("float"):
+            arrays[name] = rng.standard_normal(shape).astype(dtype)
+        elif dtype.itemsize <= 2 and dtype.kind in "iu":
+            bounds = np.iinfo(dtype)
+            arrays[name] = rng.integers(bounds.min, bounds.max, shape, dtype=dtype, endpoint=True)
+        else:
+            arrays[name] = np.zeros(shape, dtype)
+    return arrays
+
+
+def load_inputs(graph: Graph, words: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return arrays read from ``FILE`` (for a net with one input) or ``NAME=FILE``, each a .npy file.
+
+    Raises:
+        UsageError: A word is not of that form, or no input is called so.
+        ForwardError: A file is no .npy array, or is too large.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for word in words:
+        name, equals, path = word.rpartition("=")
+        if not equals:
+            if len(graph.inputs) != 1:
+                raise UsageError(f"--input {word}: the net has inputs {', '.join(graph.inputs)}: write NAME=FILE")
+            name = graph.inputs[0]
+        arrays[name] = _read(Path(path))
+    return arrays
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        if path.stat().st_size > MAX_INPUT_BYTES:
+            raise ForwardError(f"{path}: has more than {MAX_INPUT_BYTES:,} bytes")
+        # mmap first: a header that lies about its size then fails before memory is taken.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise ForwardError(f"{path}: cannot be read: {error.strerror or 'not a .npy array'}") from None
+    except (ValueError, EOFError) as error:
+        raise ForwardError(f"{path}: is not a .npy array of numbers ({str(error).splitlines()[0]})") from None
+    if not isinstance(array, np.ndarray):
+        raise ForwardError(f"{path}: holds several arrays; give one .npy file per input")
+    return np.array(array)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name as one .npz file, whole or not at all.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    memory = io.BytesIO()
+    # A tensor's name may hold a slash, which an archive would take for a folder.
+    np.savez(memory, **{name.replace("/", "."): array for name, array in arrays.items()})
+    write_whole(path, memory.getvalue())
