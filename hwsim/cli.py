@@ -257,16 +257,21 @@ def evaluate(
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Leave with 1 if the net does not run.")] = False,
 ) -> None:
     """Tell what a net costs on a chip, layer by layer."""
+    if plot is not None:
+        from hwsim.plot import check_picture
+
+        check_picture(plot)
     graph = _net(net, with_, dim, allow_unknown)
     report = _evaluate(graph, _chip(chip, runtime, set_), batch, dtype, objective, place)
     if measure:
         report = _with_measurements(report, graph)
-    _print_report(report, form, wide=wide, every=all_layers)
+    # Files first: when one cannot be written, the sentence that says so is all there is to read.
     _write(report, json, csv)
     if plot is not None:
         from hwsim.plot import plot_layers, save
 
         save(plot_layers(report), plot)
+    _print_report(report, form, wide=wide, every=all_layers)
     if require_fit and not report.runs:
         raise typer.Exit(DOES_NOT_FIT)
 
@@ -324,18 +329,18 @@ def compare(
     comparison = compare_reports(
         [_evaluate(graph, chip, batch, dtype, objective, None) for chip in targets for graph in graphs]
     )
-    _show_table(*comparison_cells(comparison))
-    if top:
-        print()
-        _show_table(*delta_cells(comparison, top))
+    broken_rules = comparison.broken(fail_if or ())
     if plot is not None:
         from hwsim.plot import plot_compare, save
 
         save(plot_compare(comparison.reports), plot)
-    broken = comparison.broken(fail_if or ())
-    for sentence in broken:
+    _show_table(*comparison_cells(comparison))
+    if top:
+        print()
+        _show_table(*delta_cells(comparison, top))
+    for sentence in broken_rules:
         print(f"hwsim: {sentence}", file=sys.stderr)
-    if broken:
+    if broken_rules:
         raise typer.Exit(DOES_NOT_FIT)
 
 
@@ -522,8 +527,9 @@ def _plot_command(kind: str) -> Callable[..., None]:
         set_: Override = None,
         allow_unknown: AllowUnknown = False,
     ) -> None:
-        from hwsim.plot import PLOTS, save
+        from hwsim.plot import PLOTS, check_picture, save
 
+        check_picture(output)
         report = _evaluate(
             _net(net, with_, dim, allow_unknown), _chip(chip, runtime, set_), batch, dtype, objective, place
         )

@@ -7,6 +7,7 @@ the stream of parser events, before any value is built; that also rules out alia
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def _text(path: Path, name: str, error: type[HwsimError]) -> str:
         size = path.stat().st_size
         if path.is_dir():
             raise error(f"{name}: is a folder, not a file")
+        if not path.is_file():
+            raise error(f"{name}: is not a regular file")
         if size > MAX_BYTES:
             raise error(f"{name}: has {size:,} bytes; a YAML file may have {MAX_BYTES:,} at most")
         with path.open("rb") as file:
@@ -51,7 +54,7 @@ def _text(path: Path, name: str, error: type[HwsimError]) -> str:
     if len(content) > MAX_BYTES:
         raise error(f"{name}: has more than {MAX_BYTES:,} bytes; a YAML file may have no more")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{name}: byte {problem.start} is not UTF-8: not a YAML file") from None
 
@@ -60,40 +63,38 @@ class _Reader:
     """One walk over the parser's events."""
 
     def __init__(self, name: str, error: type[HwsimError]) -> None:
+        from ruamel.yaml import events
+
         self._name, self._error = name, error
+        self._kinds = events
         self._where: dict[Key, Position] = {}
 
     def read(self, text: str) -> tuple[Any, dict[Key, Position]]:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
-        from ruamel.yaml.events import DocumentStartEvent, NodeEvent, StreamEndEvent
 
         value: Any = None
         documents = 0
         try:
             self._events = iter(YAML(typ="safe", pure=True).parse(text))
             for event in self._events:
-                if isinstance(event, DocumentStartEvent):
+                if isinstance(event, self._kinds.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
                         self._fail(event, "a second document starts here; keep one in a file")
-                elif isinstance(event, NodeEvent):
+                elif isinstance(event, self._kinds.NodeEvent):
                     value = self._node(event, ())
-                elif isinstance(event, StreamEndEvent):
-                    break
         except YAMLError as problem:
             mark = getattr(problem, "problem_mark", None)
-            place = f"{mark.line + 1}:{mark.column + 1}: " if mark is not None else ""
+            place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
             told = getattr(problem, "problem", None) or str(problem).splitlines()[0]
-            raise self._error(f"{self._name}:{place} not YAML: {told}".replace("::", ":")) from None
+            raise self._error(f"{self._name}{place}: not YAML: {told}") from None
         if not documents or value is None:
             raise self._error(f"{self._name}: is empty")
         return value, self._where
 
     def _node(self, event: Any, key: Key) -> Any:
-        from ruamel.yaml.events import AliasEvent, MappingStartEvent, SequenceStartEvent
-
-        if isinstance(event, AliasEvent):
+        if isinstance(event, self._kinds.AliasEvent):
             self._fail(event, f"alias *{event.anchor}: aliases are refused; write the value out")
         if event.anchor is not None:
             self._fail(event, f"anchor &{event.anchor}: anchors are refused; write the value out")
@@ -102,20 +103,16 @@ class _Reader:
         if len(key) > MAX_DEPTH:
             self._fail(event, f"nested deeper than {MAX_DEPTH} levels")
         self._where[key] = (event.start_mark.line + 1, event.start_mark.column + 1)
-        if isinstance(event, MappingStartEvent):
-            return self._mapping(key)
-        if isinstance(event, SequenceStartEvent):
-            return self._sequence(key)
-        return self._scalar(event)
+        if isinstance(event, self._kinds.ScalarEvent):
+            return self._scalar(event)
+        return self._mapping(key) if isinstance(event, self._kinds.MappingStartEvent) else self._sequence(key)
 
     def _mapping(self, key: Key) -> dict[str | int, Any]:
-        from ruamel.yaml.events import MappingEndEvent, ScalarEvent
-
         values: dict[str | int, Any] = {}
         for event in self._events:
-            if isinstance(event, MappingEndEvent):
+            if isinstance(event, self._kinds.MappingEndEvent):
                 break
-            if not isinstance(event, ScalarEvent):
+            if not isinstance(event, self._kinds.ScalarEvent):
                 self._fail(event, "a key must be a word or a number")
             name = self._node(event, (*key, event.value))
             if not isinstance(name, str | int) or isinstance(name, bool):
@@ -124,18 +121,16 @@ class _Reader:
                 self._fail(event, "merge keys are refused; write the values out")
             if name in values:
                 self._fail(event, f"key {name!r} stands here twice")
-            place = self._where[(*key, event.value)]
+            place = self._where.pop((*key, event.value))
             values[name] = self._node(next(self._events), (*key, name))
             # A wrong field is looked for at its name, not at its value.
             self._where[(*key, name)] = place
         return values
 
     def _sequence(self, key: Key) -> list[Any]:
-        from ruamel.yaml.events import SequenceEndEvent
-
         values: list[Any] = []
         for event in self._events:
-            if isinstance(event, SequenceEndEvent):
+            if isinstance(event, self._kinds.SequenceEndEvent):
                 break
             values.append(self._node(event, (*key, len(values))))
         return values
@@ -151,6 +146,11 @@ class _Reader:
 
 
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# Longer runs of digits are no count of anything, and slow to turn into an exact integer.
+MAX_INT_DIGITS = 100
 
 
 def plain(text: str) -> Any:
@@ -158,15 +158,10 @@ def plain(text: str) -> Any:
     lowered = text.lower()
     if lowered in _WORDS and text in (lowered, lowered.capitalize(), lowered.upper()):
         return _WORDS[lowered]
-    if not text or text[0] not in "+-.0123456789" or "_" in text:
+    if text[0] not in "+-.0123456789":
         return text
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        special = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
-        return special.get(lowered, text)
-    return number
+    if lowered in _SPECIAL:
+        return _SPECIAL[lowered]
+    if len(text) <= MAX_INT_DIGITS and _INT.fullmatch(text):
+        return int(text, 10 if text[:2] not in ("0o", "0x") else 0)
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -1,11 +1,12 @@
 """The chip room: profiles, kernel tables, the catalogue, and hardware points."""
 
 from hwsim.chip.catalogue import chip_names, kernel_table_names
+from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
 from hwsim.chip.kernels import KERNEL_KINDS, KernelCost, KernelKind, KernelTable
 from hwsim.chip.loader import load_chip, load_kernel_table
 from hwsim.chip.points import HardwarePoints
-from hwsim.chip.schema import ArrayEngine, Chip, CoreEngine, Memory
+from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.words import chip_cells, field_cells
 
 __all__ = [

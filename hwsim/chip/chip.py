@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from hwsim.chip.assumptions import assumptions
-from hwsim.chip.paths import changed_fields, source_of, value_at
+from hwsim.chip.paths import changed_fields, source_of, unknown_sources, value_at
 from hwsim.chip.problems import told
 from hwsim.chip.schema import ChipFields, CoreEngine
 from hwsim.errors import ChipError
@@ -16,6 +16,13 @@ from hwsim.errors import ChipError
 
 class Chip(ChipFields):
     """A chip: engines, memories nearest first, prices, and where every number is from."""
+
+    @model_validator(mode="after")
+    def _sources_name_fields(self) -> Self:
+        problems = unknown_sources(self)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     def replace(self, path: str, value: Any, **more: Any) -> Chip:
         """Return a chip with fields changed and everything validated anew.

@@ -25,6 +25,12 @@ class Dataflow(BaseModel):
     rows: tuple[Dim, ...] = Field(description="Dimensions over the rows of the array, of N G K C P Q R S.")
     cols: tuple[Dim, ...] = Field(description="Dimensions over its columns.")
     stationary: Stationary = Field(description="What a PE keeps: filter, ofmap, ifmap, or a filter row (row).")
+    kept_filters: int = Field(
+        default=1,
+        gt=0,
+        le=4096,
+        description="Filters whose rows a PE keeps, with stationary: row; an ifmap row serves all.",
+    )
     systolic: bool = Field(default=False, description="Whether data ripple through, filling and draining the array.")
 
     @model_validator(mode="after")
@@ -44,7 +50,7 @@ DATAFLOWS: dict[str, Dataflow] = {
         Dataflow(name="output_stationary", rows=("P", "Q"), cols=("K",), stationary="ofmap"),
         # Each PE keeps an ifmap pixel and sends products to the psums of all filters.
         Dataflow(name="input_stationary", rows=("C",), cols=("P", "Q"), stationary="ifmap"),
-        # Eyeriss: a PE convolves a filter row with an ifmap row; sets of R x P PEs are repeated for channels and filters.
+        # Eyeriss: a PE convolves a filter row with an ifmap row; sets of R x P PEs repeat for channels and filters.
         Dataflow(name="row_stationary", rows=("R", "C"), cols=("P", "K"), stationary="row"),
         # NVDLA, Ethos-U: dot products over channels, one per filter, weights held for the pixels of a tile.
         Dataflow(name="dot_product", rows=("C",), cols=("K",), stationary="filter"),

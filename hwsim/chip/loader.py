@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hwsim.chip.catalogue import chip_names, chip_path, kernel_folder, kernel_table_names
+from hwsim.chip.chip import Chip
 from hwsim.chip.kernels import KernelTable
 from hwsim.chip.problems import told
-from hwsim.chip.schema import Chip, CoreEngine
+from hwsim.chip.schema import CoreEngine
 from hwsim.errors import ChipError, UsageError, did_you_mean
 from hwsim.yaml_file import read_yaml
 

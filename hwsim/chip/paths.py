@@ -1,15 +1,15 @@
-"""Paths to a chip's fields: ``memories.sram.size_kib``, or ``sram.size_kib`` where one engine or memory has that name."""
+"""Paths to a chip's fields: ``memories.sram.size_kib``, or ``sram.size_kib`` where only one field answers to that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from hwsim.chip.problems import told
-from hwsim.chip.schema import Chip, CoreEngine, Memory, plain
-from hwsim.errors import ChipError, UsageError, did_you_mean
+from hwsim.chip.kernels import ENGINE_DTYPES
+from hwsim.chip.schema import ChipFields, plain
+from hwsim.errors import UsageError, did_you_mean
 
 # Fields that state one quantity in different units; giving one takes the others away.
 ALTERNATIVES = (("size_bytes", "size_kib", "size_mib"), ("bytes_per_cycle", "gb_per_s"))
@@ -18,7 +18,7 @@ LISTS = ("engines", "memories")
 TABLES = ("mac_pj", "macs_per_pe", "peak_macs_per_cycle")
 
 
-def field_paths(chip: Chip) -> list[str]:
+def field_paths(chip: ChipFields) -> list[str]:
     """Return the path of every field of a chip that holds a value, in the file's units and order."""
     paths: list[str] = []
     for name, value in plain(chip).items():
@@ -37,59 +37,69 @@ def _inner(prefix: str, field: str, owner: Mapping[str, Any]) -> list[str]:
     return [f"{path}.{key}" for key in owner[field]] if field in TABLES else [path]
 
 
-def settable_paths(chip: Chip) -> list[str]:
+def settable_paths(chip: ChipFields) -> list[str]:
     """Return the path of every field that ``replace`` takes, whether it holds a value or not."""
-    paths = [name for name in _field_names(Chip) if name not in (*LISTS, "sources", "mac_pj")]
-    for engine in chip.engines:
-        paths += [f"engines.{engine.name}.{name}" for name in _field_names(type(engine)) if name != "name"]
-    for memory in chip.memories:
-        paths += [f"memories.{memory.name}.{name}" for name in _field_names(Memory) if name != "name"]
-    return list(dict.fromkeys([*paths, *field_paths(chip)]))
+    paths = _field_paths(ChipFields, without=(*LISTS, "sources"))
+    for owner, model in _owners(chip).items():
+        paths += [f"{owner}.{name}" for name in _field_paths(type(model), without=("name", "kind"))]
+    return paths
 
 
-def full_path(chip: Chip, path: str) -> str:
+def full_path(chip: ChipFields, path: str) -> str:
     """Return a path with its list named: ``sram.size_kib`` becomes ``memories.sram.size_kib``.
 
     Raises:
         UsageError: It names no field, or two.
     """
-    parts = path.split(".")
-    owners = [f"engines.{engine.name}" for engine in chip.engines] + [
-        f"memories.{memory.name}" for memory in chip.memories
-    ]
-    found = [
-        owner for owner in owners if path.startswith(f"{owner}.") or path.startswith(f"{owner.partition('.')[2]}.")
-    ]
-    if len(found) > 1:
-        raise UsageError(f"field {path!r} of {chip.name}: engine or memory? Write {found[0]}.… or {found[1]}.…")
-    if found:
-        short = found[0].partition(".")[2]
-        rest = path[len(found[0]) + 1 :] if path.startswith(f"{found[0]}.") else path[len(short) + 1 :]
-        whole = f"{found[0]}.{rest}"
-    else:
-        whole = path
     known = settable_paths(chip)
-    if whole not in known and not _in_table(whole):
-        nearest = did_you_mean(whole, known) or did_you_mean(parts[-1], sorted({name.split(".")[-1] for name in known}))
-        raise UsageError(f"{chip.name} has no field {path!r}{nearest or '; see `hwsim chips show ' + chip.name + '`'}")
-    return whole
+    if path in known:
+        return path
+    short = [(_short(name), name) for name in known]
+    found = [name for form, name in short if form == path]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"field {path!r} of {chip.name}: engine or memory? Write {' or '.join(found)}")
+    hint = did_you_mean(path, [*known, *(form for form, _ in short)])
+    raise UsageError(f"{chip.name} has no field {path!r}{hint or '; see `hwsim chips show ' + chip.name + '`'}")
 
 
-def _in_table(path: str) -> bool:
-    *owner, table, _ = ["", *path.split(".")]
-    return table in TABLES and (table == "mac_pj" or owner[-2:-1] == ["engines"])
+def _short(path: str) -> str:
+    head, _, rest = path.partition(".")
+    return rest if head in LISTS else path
 
 
-def value_at(chip: Chip, path: str) -> Any:
+def _owners(chip: ChipFields) -> dict[str, BaseModel]:
+    """Return engines and memories by path."""
+    owners: dict[str, BaseModel] = {f"engines.{engine.name}": engine for engine in chip.engines}
+    return owners | {f"memories.{memory.name}": memory for memory in chip.memories}
+
+
+def _field_paths(model: type[BaseModel], *, without: Sequence[str]) -> list[str]:
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    plain_names = [name for name in names if name not in without]
+    return plain_names + [f"{name}.{dtype}" for name in plain_names if name in TABLES for dtype in ENGINE_DTYPES]
+
+
+def value_at(chip: ChipFields, path: str) -> Any:
     """Return the value of a field, its default where the file leaves it out; see ``Chip.get``."""
-    parts = full_path(chip, path).split(".")
-    owner: Any = chip
+    owner, field, key = _split(chip, full_path(chip, path))
+    value = _value(owner, field)
+    return value.get(key) if key is not None else value
+
+
+def _split(chip: ChipFields, whole: str) -> tuple[BaseModel, str, str | None]:
+    """Return who has the field of a full path, the field, and the key if the field is a table."""
+    parts = whole.split(".")
+    owner: BaseModel = chip
     if parts[0] in LISTS:
-        owner = chip.engine(parts[1]) if parts[0] == "engines" else chip.memory(".".join(parts[1:-1]))
-        parts = parts[2:]
-    names = {field.alias or name: name for name, field in type(owner).model_fields.items()}
-    value = getattr(owner, names[parts[0]])
-    return value.get(parts[1]) if len(parts) > 1 else value
+        owner, parts = _owners(chip)[".".join(parts[:2])], parts[2:]
+    return owner, parts[0], parts[1] if len(parts) > 1 else None
+
+
+def _value(owner: BaseModel, field: str) -> Any:
+    names = {info.alias or name: name for name, info in type(owner).model_fields.items()}
+    return getattr(owner, names[field])
 
 
 def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,32 +112,37 @@ def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, An
     """
     data = plain(chip)
     for path, value in changes.items():
-        parts = full_path(chip, path).split(".")
-        owner: dict[str, Any] = data
-        if parts[0] in LISTS:
-            owner, parts = _item(data[parts[0]], parts)
-        if len(parts) > 1:
-            owner[parts[0]] = {**owner.get(parts[0], {}), parts[1]: value}
-        else:
-            for group in ALTERNATIVES:
-                if parts[0] in group:
-                    for name in group:
-                        owner.pop(name, None)
-            owner[parts[0]] = tuple(value) if isinstance(value, list) else value
+        whole = full_path(chip, path)
+        model, field, key = _split(chip, whole)
+        fields = data
+        if model is not chip:
+            listed, name = whole.split(".")[:2]
+            fields = next(item for item in data[listed] if item["name"] == name)
+        if key is not None:
+            fields[field] = {**fields.get(field, _value(model, field)), key: value}
+            continue
+        for group in ALTERNATIVES:
+            if field in group:
+                for other in group:
+                    fields.pop(other, None)
+        fields[field] = tuple(value) if isinstance(value, list) else value
     return data
 
 
-def source_of(chip: Chip, path: str) -> str:
+def source_of(chip: ChipFields, path: str) -> str:
     """Return the source of the longest key that covers a path; see ``Chip.source_of``."""
     whole = full_path(chip, path)
-    short = whole.partition(".")[2] if whole.split(".")[0] in LISTS else whole
-    best = ""
-    for key in chip.sources:
-        covers = any(name == key or name.startswith(f"{key}.") for name in (whole, short))
-        if covers and len(key) > len(best):
-            best = key
-    return chip.sources.get(best or "*", "not given")
+    forms = (whole, _short(whole))
+    covering = [key for key in chip.sources if any(form == key or form.startswith(f"{key}.") for form in forms)]
+    # A key says more the more fields of a path it names, whether it names the list or leaves it out.
+    best = max(covering, key=lambda key: key.count(".") + (key.split(".")[0] not in LISTS), default="*")
+    return chip.sources.get(best, "not given")
 
 
-def _field_names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+def unknown_sources(chip: ChipFields) -> list[str]:
+    """Return a line for each key of ``sources`` that covers no field."""
+    known = settable_paths(chip)
+    # A key may stand for a whole engine, memory or table: every beginning of a path, its list named or left out.
+    parts = [form.split(".") for path in known for form in (path, _short(path))]
+    covers = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)} | {"*"}
+    return [f"sources: no field {key!r}{did_you_mean(key, covers)}" for key in chip.sources if key not in covers]

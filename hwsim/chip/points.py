@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.chip.chip import Chip
 from hwsim.chip.paths import full_path
-from hwsim.chip.schema import ArrayEngine, Chip, CoreEngine
-from hwsim.errors import UsageError
+from hwsim.chip.schema import ArrayEngine, CoreEngine
+from hwsim.errors import CostError, UsageError
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, W_PER_MW
 
 Floats = npt.NDArray[np.float64]
@@ -107,12 +108,16 @@ class HardwarePoints:
         return self._engines[name]
 
     def mac_pj(self, dtype: str) -> Floats:
-        """Return the energy of a MAC at a dtype; zero for cores whose run power covers it. uint8 costs what int8 does."""
-        name = "int8" if dtype == "uint8" else dtype
-        table: dict[str, float] = dict(self.chip.mac_pj)
-        if name not in table and table:
-            from hwsim.errors import CostError
+        """Return the energy of a MAC at a dtype; zero for cores whose run power covers it.
 
+        A uint8 MAC costs what an int8 MAC does.
+
+        Raises:
+            CostError: The profile prices other dtypes, but not this one.
+        """
+        name = "int8" if dtype == "uint8" else dtype
+        table = {str(priced): price for priced, price in self.chip.mac_pj.items()}
+        if name not in table and table:
             raise CostError(f"{self.chip.name}: mac_pj has no {dtype}; it has {', '.join(table)}")
         return self._column(f"mac_pj.{name}", table.get(name, 0.0))
 

@@ -1,7 +1,8 @@
 """The profile schema: one chip as the cost models see it, one YAML file each in ``hw_profiles/``.
 
 Fields carry the units people write (MHz, KiB, pJ/byte); what the models read are properties and hardware points in SI
-and bytes. Physics has no defaults: a missing number is asked for. Structure has documented defaults, which reports list.
+and bytes. Physics has no defaults: a missing number is asked for. Structure has documented defaults, which reports
+list.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTabl
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
+# Engines and memories stand in paths, which are split at dots.
+PART_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 MAX_SIZE_BYTES = 2**50
 Contents = Literal["weights", "activations"]
 MemoryKind = Literal["sram", "tcm", "cache", "flash", "dram"]
@@ -31,7 +34,7 @@ class _Model(BaseModel):
 class Memory(_Model):
     """A memory: its size, its port, what an access costs, and what may live there."""
 
-    name: str = Field(pattern=NAME, description="Unique name; without the size, which has a field of its own.")
+    name: str = Field(pattern=PART_NAME, description="Unique name; without the size, which has a field of its own.")
     size_bytes_: int | None = Field(None, alias="size_bytes", gt=0, description="Size. [B]")
     size_kib: Positive | None = Field(None, description="Size. [KiB]")
     size_mib: Positive | None = Field(None, description="Size. [MiB]")
@@ -86,7 +89,7 @@ class Memory(_Model):
 
 
 class _Engine(_Model):
-    name: str = Field(pattern=NAME, description="Unique name.")
+    name: str = Field(pattern=PART_NAME, description="Unique name.")
     clock_mhz: Positive | None = Field(None, description="Its clock; default: the chip's. [MHz]")
     memories: tuple[str, ...] | None = Field(
         None, min_length=1, description="Memories it reaches, nearest first; default: all."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hwsim.chip.chip import Chip
 from hwsim.chip.loader import load_chip
 from hwsim.chip.paths import field_paths, source_of, value_at
-from hwsim.chip.schema import ArrayEngine, Chip, CoreEngine
+from hwsim.chip.schema import ArrayEngine, CoreEngine
 
 
 def chip_cells(names: Iterable[str]) -> list[list[str]]:

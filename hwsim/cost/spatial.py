@@ -106,8 +106,8 @@ def buffer_traffic(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Buff
 
     One buffer read serves every PE along which the element is shared (a multicast), and every MAC in time for which the
     PE keeps it: for all loops in time that do not index the stationary operand, and for the row dataflow's 1-D
-    convolution, in which a PE slides an ifmap row past a filter row (S MACs per ifmap element, Q per weight). Psums
-    stay beside the array; only finished ofmap elements are written.
+    convolution, in which a PE slides an ifmap row past the rows of the filters it keeps (S MACs per ifmap element and
+    filter, Q per weight). Psums stay beside the array; only finished ofmap elements are written.
     """
     extents = nest.extents
     shared_by = {name: _multicast(extents, dataflow, name, rows, cols) for name in ("ifmap", "filter")}
@@ -118,7 +118,7 @@ def buffer_traffic(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Buff
         kept_for[name] = prod(extents[dim] for dim in in_time if dim not in RELEVANT[name])
     elif dataflow.stationary == "row":
         kept_for = {
-            "ifmap": extents["S"] if "S" in in_time else 1,
+            "ifmap": (extents["S"] if "S" in in_time else 1) * min(dataflow.kept_filters, extents["K"]),
             "filter": extents["Q"] if "Q" in in_time else 1,
         }
     reads = {name: ceil(nest.macs / (shared_by[name] * kept_for[name])) for name in kept_for}

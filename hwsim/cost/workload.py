@@ -207,7 +207,8 @@ def _row(graph: Graph, layer: Layer, batch: int, recast: _Recast) -> Row:
     return Row(
         layer=layer,
         kind=_kind(layer, in_specs),
-        dtype=recast.dtype(activations[0] if activations else outputs[0]),
+        # A gather moves its table's elements; its activation may be nothing but indices.
+        dtype=recast.dtype(outputs[0] if isinstance(layer.op, ops.Gather) or not activations else activations[0]),
         nest=nest,
         macs=batch * graph.layer_macs(layer),
         ops=batch * graph.layer_ops(layer),

@@ -86,5 +86,6 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """
     memory = io.BytesIO()
     # A tensor's name may hold a slash, which an archive would take for a folder.
-    np.savez(memory, **{name.replace("/", "."): array for name, array in arrays.items()})
+    named: dict[str, Any] = {name.replace("/", "."): array for name, array in arrays.items()}
+    np.savez(memory, **named)
     write_whole(path, memory.getvalue())

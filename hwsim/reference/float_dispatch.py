@@ -16,19 +16,20 @@ from hwsim.reference.step import Array, Binder, Step, numpy_dtype
 Adapter = Callable[..., Array]  # adapter(op, *inputs) -> the one output
 
 
-def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], _: Sequence[Tensor]) -> Step:
+def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Conv2d)
-    values = [tensor.data for tensor in inputs[1:]]
-    fixed = None
-    if all(tensor.constant for tensor in inputs[1:]) and values[0] is not None:
-        fixed = kernels.conv_weights(values[0], values[1] if len(values) > 1 else None, op.groups)
+    filters, bias = inputs[1].data, inputs[2].data if len(inputs) > 2 else None
+    if filters is None or (len(inputs) > 2 and bias is None):  # they are activations: nothing to prepare
+        geometry = (op.strides, op.padding, op.dilations, op.groups, op.activation)
 
-    def step(arrays: Sequence[Array]) -> Sequence[Array]:
-        weights = fixed or kernels.conv_weights(arrays[1], arrays[2] if len(arrays) > 2 else None, op.groups)
-        return (kernels.convolve(arrays[0], weights, op.strides, op.padding, op.dilations, op.activation),)
+        def unprepared(arrays: Sequence[Array]) -> Sequence[Array]:
+            return (kernels.conv2d(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None, *geometry),)
 
-    return step
+        return unprepared
+    weights = kernels.conv_weights(filters, op.groups)
+    epilogue = kernels.bias_activation(bias, op.activation, outputs[0].shape[2])
+    return lambda arrays: (kernels.convolve(arrays[0], weights, op.strides, op.padding, op.dilations, epilogue),)
 
 
 def _bind_conv_transpose2d(layer: Layer, _: Sequence[Tensor], __: Sequence[Tensor]) -> Step:

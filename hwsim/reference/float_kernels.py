@@ -7,7 +7,7 @@ throughout. Functions of one element are in ``float_functions``, moves of data i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hwsim.graph.ops import FusedActivation
 from hwsim.reference.conv_gemm import (
+    Epilogue,
     Padding,
     Pair,
     RowLoader,
@@ -44,27 +45,25 @@ ACTIVATION_BOUNDS: dict[FusedActivation, tuple[float, float | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class ConvWeights:
-    """A filter and its bias in the form that the convolution core reads; made once, used in every pass.
+    """A filter in the form that the convolution core reads; made once, used in every pass.
 
     Attributes:
         filters: Matrices (groups, R*S*C/groups, K/groups), or taps (R, S, K) where ``depthwise``.
         kernel: (R, S).
-        bias: (K,) or None.
         depthwise: Whether every input channel has filters of its own.
     """
 
     filters: Array
     kernel: Pair
-    bias: Array | None
     depthwise: bool
 
 
-def conv_weights(filters: Array, bias: Array | None, groups: int = 1) -> ConvWeights:  # (K, R, S, C/groups), (K,)
+def conv_weights(filters: Array, groups: int = 1) -> ConvWeights:  # (K, R, S, C/groups)
     """Return a filter prepared for ``convolve``."""
     kernel = (filters.shape[1], filters.shape[2])
     depthwise = groups > 1 and filters.shape[3] == 1
     stored = depthwise_taps(filters) if depthwise else filter_matrix(filters, groups)
-    return ConvWeights(stored, kernel, bias, depthwise)
+    return ConvWeights(stored, kernel, depthwise)
 
 
 def convolve(
@@ -73,11 +72,9 @@ def convolve(
     strides: Pair = (1, 1),
     padding: Padding = NO_PADDING,
     dilations: Pair = (1, 1),
-    activation: FusedActivation | None = None,
+    epilogue: Epilogue | None = None,
 ) -> Array:  # (N, P, Q, K)
-    """Convolve with a prepared filter; the padding reads as zero."""
-    columns = output_size(x.shape[2], weights.kernel[1], strides[1], dilations[1], padding[1])
-    epilogue = _bias_activation(weights.bias, activation, columns)
+    """Convolve with a prepared filter and finish each block with ``epilogue``; the padding reads as zero."""
     if weights.depthwise:
         return conv2d_depthwise(
             x, weights.filters, strides=strides, padding=padding, dilations=dilations, epilogue=epilogue
@@ -104,7 +101,9 @@ def conv2d(
     activation: FusedActivation | None = None,
 ) -> Array:  # (N, P, Q, K)
     """Convolve: ofmap[n, p, q, k] = bias[k] + Σ_rsc ifmap[n, p·stride + r·dilation, …, c] · filter[k, r, s, c]."""
-    return convolve(x, conv_weights(filters, bias, groups), strides, padding, dilations, activation)
+    columns = output_size(x.shape[2], filters.shape[2], strides[1], dilations[1], padding[1])
+    epilogue = bias_activation(bias, activation, columns)
+    return convolve(x, conv_weights(filters, groups), strides, padding, dilations, epilogue)
 
 
 def conv_transpose2d(
@@ -308,10 +307,8 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
     return ((x.astype(np.int64) - zero_point) * scale).astype(np.float32)
 
 
-def _bias_activation(
-    bias: Array | None, activation: FusedActivation | None, columns: int
-) -> Callable[[Array, Array], None] | None:
-    """Return the epilogue that adds a bias and clips, or None where there is nothing to do.
+def bias_activation(bias: Array | None, activation: FusedActivation | None, columns: int) -> Epilogue | None:
+    """Return the epilogue that adds a bias (K,) and clips, for ofmaps of ``columns`` pixels a row; None where neither is.
 
     Bias and bounds are written out for a whole row of the ofmap: numpy runs such long operands through its vector
     loops, at twice (bias) and four times (bounds) the speed of broadcast ones.

@@ -140,7 +140,7 @@ class Requantizer:
             self._offset = self._offset + (zero_point + WRAP)
         self._least, self._most = self._codes(low + WRAP), self._codes(high + WRAP)
         self._rows: dict[tuple[int, int], tuple[Reals, Reals, Reals]] = {}
-        self.exact = self._agrees_with_integers()
+        self.exact = most < INT32_MAX and self._agrees_with_integers()
 
     def __call__(self, acc: Array, out: Array) -> None:
         """Write the codes of ``acc`` (…, Q, K), float32 or float64 integers, to ``out`` of the same shape, int8."""
@@ -171,8 +171,10 @@ class Requantizer:
             np.copyto(codes[start : start + step], wide, casting="unsafe")
 
     def integers(self, acc: Array) -> NDArray[np.int8]:
-        """Return the codes of ``acc`` (…, K) by integer arithmetic alone."""
-        rounded = multiply_by_quantized_multiplier(acc.astype(np.int64) + self.bias, self.multiplier, self.shift)
+        """Return the codes of ``acc`` (…, K) by integer arithmetic alone; what would overflow int32 saturates."""
+        most = INT32_MAX >> np.maximum(self.shift, 0)
+        sums = np.clip(acc.astype(np.int64) + self.bias, -most, most)
+        rounded = multiply_by_quantized_multiplier(sums, self.multiplier, self.shift)
         return np.clip(rounded + self.zero_point, self.low, self.high).astype(np.int8)
 
     def _tiled(self, pixels: int, channels: int) -> tuple[Reals, Reals, Reals]:

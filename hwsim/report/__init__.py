@@ -1,7 +1,7 @@
 """The report room: evaluate, result records, tables, JSON and CSV."""
 
-from hwsim.report.compare import Comparison, compare
-from hwsim.report.evaluate import evaluate, report_at
+from hwsim.report.comparison import Comparison, compare
+from hwsim.report.evaluation import evaluate, report_at
 from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping, MemoryReport, Report
 
 __all__ = [

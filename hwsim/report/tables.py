@@ -10,7 +10,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from hwsim.graph import Graph
-from hwsim.report.compare import Comparison, quantity
+from hwsim.report.comparison import Comparison, quantity
 from hwsim.report.record import MAC_CONVENTION, LayerReport, Report
 from hwsim.report.words import MISSING, human_bytes, percent, rounded, scaled
 from hwsim.units import BYTES_PER_KIB, J_PER_MJ, S_PER_MS

@@ -224,3 +224,14 @@ def test_touched_reads_no_padding_and_no_skipped_rows():
     axis = Axis(positions=4, taps=3, stride=1, dilation=1, pad=1, size=4)
     assert axis.touched(1) == (3, 10)
     assert axis.touched(4) == (4, 4)
+
+
+def test_a_row_stationary_pe_reuses_an_ifmap_row_for_the_filters_it_keeps():
+    # 3x3 conv, C = 4, K = 8, 4 x 4 pixels: 4,608 MACs; one PE: an ifmap element meets 3 taps of each kept filter,
+    # a weight the 4 columns of its row.
+    nest = conv_nest(k=8, c=4, h=4, w=4, bias=False)
+    for kept, reads in ((1, 4608 // 3), (4, 4608 // 12), (100, 4608 // 24)):
+        flow = Dataflow(name="rs", rows=("R",), cols=("P",), stationary="row", kept_filters=kept)
+        traffic = buffer_traffic(nest, flow, 1, 1)
+        assert traffic.ifmap_bytes == reads
+        assert traffic.filter_bytes == 4608 // 4

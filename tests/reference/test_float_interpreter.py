@@ -64,9 +64,10 @@ def test_tensors_are_freed_after_their_last_reader() -> None:
     assert set(values) == {"probabilities"}
 
 
-def test_prepared_weights_go_with_their_graph() -> None:
+def test_prepared_weights_stay_and_go_with_their_graph() -> None:
     net = residual_net()
     forward(net, picture())
+    assert interpreter.bound(net) is interpreter.bound(net)
     key, alive = id(net), weakref.ref(net)
     assert key in interpreter._programs
     del net
@@ -118,6 +119,19 @@ def test_an_index_outside_the_table_names_the_layer() -> None:
     net = with_random_weights(b.build(b.add(ops.Gather(), [table, word], name="embed")))
     with pytest.raises(ForwardError, match=r"layer 'embed' \(Gather\) cannot run: index 4 is out of bounds"):
         forward(net, {"word": np.array([4], np.int32)})
+
+
+def test_filters_and_bias_may_be_activations() -> None:
+    # one pixel (1, 2), filters (3, 4) and (5, 6), bias (100, -200): 3 + 8 + 100, 5 + 12 - 200 cut by the ReLU
+    b = GraphBuilder("dynamic")
+    names = [b.input("x", (1, 1, 1, 2)), b.input("w", (2, 1, 1, 2)), b.input("b", (2,))]
+    net = b.build(b.add(ops.Conv2d(activation="relu"), names, name="y"))
+    given = {
+        "x": np.float32([[[[1, 2]]]]),
+        "w": np.float32([3, 4, 5, 6]).reshape(2, 1, 1, 2),
+        "b": np.float32([100, -200]),
+    }
+    np.testing.assert_array_equal(forward(net, given)["y"], [[[[111, 0]]]])
 
 
 def test_a_half_precision_net_computes_in_float32() -> None:

@@ -156,6 +156,11 @@ def test_pool2d_by_hand() -> None:
     assert float_kernels.pool2d(x, "average", (2, 2), **pad)[0, 0, 0, 0] == 1
     assert float_kernels.pool2d(x, "average", (2, 2), **pad, count_include_pad=True)[0, 0, 0, 0] == 0.25
     assert float_kernels.pool2d(x, "max", (2, 2), **pad)[0, 1, 1, 0] == -9
+    # one row (1, 2, 3, 4), kernel 3, stride 2, padding 1 each side, ceil mode: the third window reads 4, the padding,
+    # and one place past it, which counts nowhere: 4/2; the first reads padding, 1, 2: 3/3
+    row = {"strides": (1, 2), "padding": ((0, 0), (1, 1)), "out_size": (1, 3), "count_include_pad": True}
+    got = float_kernels.pool2d(image([[1, 2, 3, 4]]), "average", (1, 3), **row)
+    np.testing.assert_array_equal(got, image([[1, 3, 2]]))
     # dilation 2: corners of the 3x3
     assert float_kernels.pool2d(x, "average", (2, 2), dilations=(2, 2)).item() == (1 + 3 - 7 - 9) / 4
     int8 = float_kernels.pool2d(x.astype(np.int8), "max", (2, 2), padding=((1, 0), (1, 0)), strides=(3, 3))

@@ -152,6 +152,22 @@ def test_splits_keep_every_part_exact() -> None:
     assert exact_splits(weights[:, :1000]) == ()  # 1000 · 63.5 · 128 = 8e6
 
 
+@pytest.mark.parametrize("depth", [1000, 3000])
+def test_sums_beyond_float32_are_exact(depth: int) -> None:
+    # Every product is 127 · 127, but for the first ifmap code; 3000 · 127 · 127 = 48e6, where float32 counts by fours.
+    # The bias brings the sum back to what the first code adds: multiplier 1, so each of its units is a step.
+    w = np.full((1, 1, 1, depth), 127, np.int8)
+    bias = np.array([-(depth - 1) * 127 * 127])
+    kernel = prepare_conv2d(ops.Conv2d(), w, bias, np.array([1.0]), Affine(0.5, 0), Affine(0.5, 1))
+    dense = prepare_dense(w.reshape(1, depth), bias, np.array([1.0]), Affine(0.5, 0), Affine(0.5, 1), None)
+    for first in (-1, 0, 1):
+        x = np.full((1, 1, 1, depth), 127, np.int8)
+        x[..., 0] = first
+        expected = min(127 * first + 1, 127)
+        assert kernel(x).ravel().tolist() == [expected]
+        assert dense(x.reshape(1, depth)).ravel().tolist() == [expected]
+
+
 def test_transposed_conv_by_hand() -> None:
     # One row, stride 2, two taps (1, 2): each ifmap pixel writes two ofmap pixels and none overlap.
     # x − zero point = 4, 6; products 4, 8, 6, 12; bias 2; multiplier 0.5 · 0.5 / 0.25 = 1; plus 10.

@@ -237,6 +237,17 @@ def test_arithmetic(tmp_path: Path, code: str, shapes: Any, activation: int, out
     check(tmp_path, [quantised("y", (), out)], [operator], inputs)
 
 
+@pytest.mark.parametrize("code", ["MUL", "BATCH_MATMUL"])
+def test_product_of_scales_is_taken_in_float32(tmp_path: Path, code: str) -> None:
+    # In float32 these two multiply to 2^-12 exactly, in double to 2e-8 less: with an ofmap scale of 2^-6 every product
+    # that is an odd multiple of 32 is a tie in the one and below a tie in the other.
+    one, other = 0.018132701516151428, 0.013464106246829033
+    assert np.float32(one) * np.float32(other) == 2.0**-12 > one * other
+    options = "MulOptions" if code == "MUL" else "BatchMatMulOptions"
+    inputs = [quantised("a", (16, 16), (one, 0)), quantised("b", (16, 16), (other, 0))]
+    check(tmp_path, [quantised("y", (), (2.0**-6, 0))], [O(code, ["a", "b"], ["y"], options)], inputs)
+
+
 @pytest.mark.parametrize(
     ("divisor", "out"),
     [

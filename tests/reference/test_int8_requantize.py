@@ -166,6 +166,16 @@ def test_requantizer_proof_can_fail() -> None:
     assert not requantizer._agrees_with_integers()
 
 
+def test_requantizer_saturates_beyond_int32() -> None:
+    # ±2^20 · 2^13 = ±2^33 does not fit the int32 that the float64 path truncates to.
+    requantizer = Requantizer(
+        *quantize_multiplier(np.array([2.0**13])), np.array([0]), 7, low=-128, high=127, reach=np.array([2**20])
+    )
+    out = np.empty((1, 3, 1), np.int8)
+    requantizer(np.array([2**20, 0, -(2**20)], np.float32).reshape(1, 3, 1), out)
+    assert out.ravel().tolist() == [127, 7, -128]
+
+
 def test_requantizer_of_constant_channels() -> None:
     # Channel 0: a scale so small that every result is the zero point. 1: no weights, only a bias: 1000 · 0.03 = 30.
     # 2: the same, below the zero point. 3: a multiplier that vanishes altogether.

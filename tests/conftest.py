@@ -7,7 +7,7 @@ import pytest
 from hwsim.chip import load_chip
 from hwsim.graph import GraphBuilder
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture
