@@ -72,8 +72,7 @@ class Writer:
         return self.node("Transpose", [x], perm=[0, *range(2, rank), 1])
 
     def clip(self, x: str, low: float | None, high: float | None) -> str:
-        bounds = ["" if bound is None else self.constant(bound) for bound in (low, high)]
-        return self.node("Clip", [x, *bounds])
+        return self.node("Clip", [x, *("" if bound is None else self.constant(bound) for bound in (low, high))])
 
     def activate(self, x: str, activation: str | None) -> str:
         return x if activation is None else self.clip(x, *CLIPS[activation])
@@ -131,8 +130,11 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
 
 
 def _value_info(tensor: Tensor) -> Any:
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
-    return helper.make_tensor_value_info(tensor.name, kind, tensor.shape)
+    return helper.make_tensor_value_info(tensor.name, _onnx_dtype(tensor.dtype), tensor.shape)
+
+
+def _onnx_dtype(dtype: str) -> int:
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
 def _pads(padding: Any) -> list[int]:
@@ -143,10 +145,9 @@ def _pads(padding: Any) -> list[int]:
 @exports(ops.Conv2d)
 def _conv2d(w: Writer, layer: Layer, op: ops.Conv2d) -> str:
     filters = w.constant(w.data(layer.inputs[1]).transpose(0, 3, 1, 2))
-    x = w.channels_first(layer.inputs[0])
     made = w.node(
         "Conv",
-        [x, filters, *layer.inputs[2:]],
+        [w.channels_first(layer.inputs[0]), filters, *layer.inputs[2:]],
         strides=op.strides,
         pads=_pads(op.padding),
         dilations=op.dilations,
@@ -227,7 +228,7 @@ def _unary(w: Writer, layer: Layer, op: ops.Unary) -> str:
 
 
 @exports(ops.PRelu)
-def _prelu(w: Writer, layer: Layer, _: ops.PRelu) -> str:
+def _prelu(w: Writer, layer: Layer, _: Any) -> str:
     return w.node("PRelu", layer.inputs)
 
 
@@ -270,8 +271,7 @@ def _concat(w: Writer, layer: Layer, op: ops.Concat) -> str:
 @exports(ops.Split)
 def _split(w: Writer, layer: Layer, op: ops.Split) -> list[str]:
     names = [w.name() for _ in op.sizes]
-    sizes = w.constant(op.sizes, np.int64)
-    w.nodes.append(helper.make_node("Split", [layer.inputs[0], sizes], names, axis=op.axis))
+    w.nodes.append(helper.make_node("Split", [layer.inputs[0], w.constant(op.sizes, np.int64)], names, axis=op.axis))
     return names
 
 
@@ -284,8 +284,8 @@ def _slice(w: Writer, layer: Layer, op: ops.Slice) -> str:
 
 @exports(ops.Pad)
 def _pad(w: Writer, layer: Layer, op: ops.Pad) -> str:
-    before, after = zip(*op.pads, strict=True)
-    return w.node("Pad", [layer.inputs[0], w.constant([*before, *after], np.int64), w.constant(op.value)], mode=op.mode)
+    pads = w.constant(np.array(op.pads).T.reshape(-1), np.int64)  # all before, then all after
+    return w.node("Pad", [layer.inputs[0], pads, w.constant(op.value)], mode=op.mode)
 
 
 def _reshaped(w: Writer, x: str, shape: Sequence[int]) -> str:
@@ -341,7 +341,8 @@ def _layer_norm(w: Writer, layer: Layer, op: ops.LayerNorm) -> str:
 def _rms_norm(w: Writer, layer: Layer, op: ops.RmsNorm) -> str:
     x = layer.inputs[0]
     mean = w.node("ReduceMean", [w.node("Mul", [x, x]), w.constant([-1], np.int64)])
-    normal = w.node("Div", [x, w.node("Sqrt", [w.node("Add", [mean, w.constant(op.epsilon)])])])
+    root = w.node("Sqrt", [w.node("Add", [mean, w.constant(op.epsilon)])])
+    normal = w.node("Div", [x, root])
     return w.node("Mul", [normal, layer.inputs[1]]) if len(layer.inputs) > 1 else normal
 
 
@@ -365,8 +366,9 @@ def _gather(w: Writer, layer: Layer, op: ops.Gather) -> str:
 
 @exports(ops.DepthToSpace)
 def _depth_to_space(w: Writer, layer: Layer, op: ops.DepthToSpace) -> str:
+    mode = "CRD" if op.channel_major else "DCR"
     x = w.channels_first(layer.inputs[0])
-    return w.channels_last(w.node("DepthToSpace", [x], blocksize=op.block, mode="CRD" if op.channel_major else "DCR"))
+    return w.channels_last(w.node("DepthToSpace", [x], blocksize=op.block, mode=mode))
 
 
 @exports(ops.SpaceToDepth)
@@ -397,4 +399,4 @@ def _dequantize(w: Writer, layer: Layer, _: ops.Dequantize) -> str:
 
 @exports(ops.Cast)
 def _cast(w: Writer, layer: Layer, op: ops.Cast) -> str:
-    return w.node("Cast", layer.inputs, to=helper.np_dtype_to_tensor_dtype(np.dtype(op.dtype)))
+    return w.node("Cast", layer.inputs, to=_onnx_dtype(op.dtype))

@@ -308,7 +308,7 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
 
 
 def bias_activation(bias: Array | None, activation: FusedActivation | None, columns: int) -> Epilogue | None:
-    """Return the epilogue that adds a bias (K,) and clips, for ofmaps of ``columns`` pixels a row; None where neither is.
+    """Return the epilogue that adds a bias (K,) and clips, for ofmaps ``columns`` pixels wide; None where neither is.
 
     Bias and bounds are written out for a whole row of the ofmap: numpy runs such long operands through its vector
     loops, at twice (bias) and four times (bounds) the speed of broadcast ones.
