@@ -148,23 +148,41 @@ class _Reader:
         raise self._error(f"{self._name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}: {sentence}")
 
 
+# A word inside brackets that ends where it stops; everything less plain is left to the scanner.
+_FLOW_WORD = re.compile(r"[A-Za-z0-9_.+/-]+(?=[],}]|: )")
+
+
 @cache
 def _scanner() -> type:
-    """Return ruamel's scanner with its hottest question answered once per token; it cuts the time of a file by a third."""
+    """Return ruamel's scanner with two short cuts for what nets and profiles are full of; its tokens stay the same."""
     from ruamel.yaml.scanner import Scanner
+    from ruamel.yaml.tokens import ScalarToken
 
-    class QuickScanner(Scanner):  # type: ignore[misc]
-        """The scanner; its parser asks about the same token up to six times."""
+    class QuickScanner(Scanner):
+        """A scanner that answers a repeated question once, and takes plain words in one step, not by character."""
 
         _enough: tuple[int, int] | None = None
 
         def check_token(self, *choices: type) -> bool:
-            # Tokens taken and tokens waiting only ever change together with the answer.
+            # The answer changes only when tokens are taken or added; the parser asks up to six times in between.
             if self._enough != (self.tokens_taken, len(self.tokens)):
                 while self.need_more_tokens():
                     self.fetch_more_tokens()
                 self._enough = (self.tokens_taken, len(self.tokens))
             return bool(self.tokens) and (not choices or isinstance(self.tokens[0], choices))
+
+        def scan_plain(self) -> Any:
+            reader = self.reader
+            found = _FLOW_WORD.match(reader.buffer, reader.pointer) if self.flow_level else None
+            if found is None:
+                return super().scan_plain()
+            start = reader.get_mark()
+            length = found.end() - found.start()
+            reader.pointer += length
+            reader.index += length
+            reader.column += length
+            self.allow_simple_key = False
+            return ScalarToken(found.group(), True, start, reader.get_mark())
 
     return QuickScanner
 

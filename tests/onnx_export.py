@@ -19,25 +19,8 @@ OPSET = 20
 IR_VERSION = 9
 FARTHEST = np.iinfo(np.int64).min  # a slice's end that lies before index 0
 
-PLAIN = {
-    "relu": "Relu",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "hard_swish": "HardSwish",
-    "softplus": "Softplus",
-    "erf": "Erf",
-    "exp": "Exp",
-    "log": "Log",
-    "sqrt": "Sqrt",
-    "reciprocal": "Reciprocal",
-    "abs": "Abs",
-    "neg": "Neg",
-    "floor": "Floor",
-    "ceil": "Ceil",
-    "round": "Round",
-    "sin": "Sin",
-    "cos": "Cos",
-}
+SAME_NAME = "relu sigmoid tanh softplus erf exp log sqrt reciprocal abs neg floor ceil round sin cos"
+PLAIN = {name: name.capitalize() for name in SAME_NAME.split()} | {"hard_swish": "HardSwish"}
 BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min", "pow": "Pow"}
 CLIPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "relu_n1_to_1": (-1.0, 1.0)}
 

@@ -14,6 +14,8 @@ from hwsim.errors import UsageError, did_you_mean
 # Fields that state one quantity in different units; giving one takes the others away.
 ALTERNATIVES = (("size_bytes", "size_kib", "size_mib"), ("bytes_per_cycle", "gb_per_s"))
 LISTS = ("engines", "memories")
+# What an item of a list is; changing it would make another item.
+IDENTITY = {"engines": ("name", "kind"), "memories": ("name",)}
 # Tables whose keys are fields of their own.
 TABLES = ("mac_pj", "macs_per_pe", "peak_macs_per_cycle")
 
@@ -24,9 +26,8 @@ def field_paths(chip: ChipFields) -> list[str]:
     for name, value in plain(chip).items():
         if name in LISTS:
             for item in value:
-                paths += [
-                    path for field in item if field != "name" for path in _inner(f"{name}.{item['name']}", field, item)
-                ]
+                fields = [field for field in item if field not in IDENTITY[name]]
+                paths += [path for field in fields for path in _inner(f"{name}.{item['name']}", field, item)]
         elif name != "sources":
             paths += _inner("", name, {name: value})
     return paths
@@ -41,7 +42,8 @@ def settable_paths(chip: ChipFields) -> list[str]:
     """Return the path of every field that ``replace`` takes, whether it holds a value or not."""
     paths = _field_paths(ChipFields, without=(*LISTS, "sources"))
     for owner, model in _owners(chip).items():
-        paths += [f"{owner}.{name}" for name in _field_paths(type(model), without=("name", "kind"))]
+        without = IDENTITY[owner.partition(".")[0]]
+        paths += [f"{owner}.{name}" for name in _field_paths(type(model), without=without)]
     return paths
 
 
