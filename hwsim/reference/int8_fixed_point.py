@@ -111,6 +111,6 @@ def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.i
         shift = over + MANTISSA_BITS - 8
         codes += np.left_shift(1, shift - 1)
         codes >>= shift
-        return (np.minimum(codes, 255) - 128).astype(np.int8)
+        return np.asarray((np.minimum(codes, 255) - 128).astype(np.int8))
 
     return softmax

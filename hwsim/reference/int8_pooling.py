@@ -61,7 +61,8 @@ def prepare_pool2d(op: Pool2d, x: Affine, out: Affine) -> Kernel:
 
 def _pool_axis(op: Pool2d, x: Array, axis: int) -> Array:
     """Return the greatest (int8) or the sum (float32) of a window's taps on one axis: (N, H, W, C) → (N, P, W, C)."""
-    kernel, stride, dilation, pads = (values[axis - 1] for values in (op.kernel, op.strides, op.dilations, op.padding))
+    kernel, stride, dilation = (values[axis - 1] for values in (op.kernel, op.strides, op.dilations))
+    pads = op.padding[axis - 1]
     positions = window_positions(x.shape[axis], kernel, stride, dilation, pads, ceil_mode=op.ceil_mode)
     after = max(0, (positions - 1) * stride + (kernel - 1) * dilation + 1 - x.shape[axis] - pads[0])
     if pads[0] or after:
@@ -100,7 +101,8 @@ def _tap_counts(op: Pool2d, image: tuple[int, ...], ofmap: tuple[int, ...], *, i
         tap = np.arange(positions)[:, None] * stride + np.arange(kernel) * dilation - before
         low, high = (-before, size + after) if included else (0, size)
         per_axis.append(((tap >= low) & (tap < high)).sum(axis=1).astype(np.float64))
-    return np.outer(*per_axis)[:, :, None]
+    down, across = per_axis
+    return np.outer(down, across)[:, :, None]
 
 
 def prepare_reduce(
@@ -154,7 +156,7 @@ def _sum_codes(x: Codes, axes: tuple[int, ...], *, keepdims: bool) -> Reals | ND
     if x.ndim == 4 and sorted(axis % 4 for axis in axes) == [1, 2] and x[0, ..., 0].size * MOST_CODE <= EXACT_FLOAT32:
         N, H, W, C = x.shape
         sums = np.matmul(np.ones((1, H * W), np.float32), x.reshape(N, H * W, C).astype(np.float32))
-        return sums.reshape((N, 1, 1, C) if keepdims else (N, C))
+        return np.asarray(sums.reshape((N, 1, 1, C) if keepdims else (N, C)))
     return np.asarray(x.sum(axis=axes, keepdims=keepdims, dtype=np.float64))
 
 

@@ -158,7 +158,7 @@ def _multiplier_int16(real: np.float32) -> tuple[int, int]:
 
 
 def _high_mul_int16(a: Integers, b: int) -> Integers:
-    return np.minimum((a * b + 2**14) >> 15, INT16_MAX)
+    return np.asarray(np.minimum((a * b + 2**14) >> 15, INT16_MAX))
 
 
 def prelu_table(x: Affine, slope: Affine, out: Affine) -> Codes:
@@ -221,5 +221,6 @@ def _quotient(left: Integers, right: Integers, real: np.float32) -> Integers:
 
 
 def _real_arithmetic(function: BinaryFunction, left: Array, right: Array, out: Affine) -> Integers:
-    real = float_functions.binary(*np.broadcast_arrays(left, right), function)
+    left, right = np.broadcast_arrays(left, right)
+    real = float_functions.binary(left, right, function)
     return round_half_away(np.clip(np.nan_to_num(real / out.scale), -512, 512)).astype(np.int64)

@@ -46,7 +46,7 @@ def quantize_multiplier(real: ArrayLike) -> tuple[Integers, Integers]:
     return np.where(tiny, 0, fixed), np.where(tiny, 0, shift)
 
 
-def round_half_away(x: Reals) -> Reals:
+def round_half_away(x: Reals | float) -> Reals:
     """Return the nearest integers, ties away from zero (C's ``round``)."""
     return np.trunc(x + np.copysign(BELOW_HALF, x))
 
@@ -54,14 +54,15 @@ def round_half_away(x: Reals) -> Reals:
 def doubling_high_mul(a: ArrayLike, b: ArrayLike) -> Integers:
     """Return a · b / 2^31 of int32 values rounded to nearest, ties up; −2^31 · −2^31 saturates to 2^31 − 1."""
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    return np.minimum((product + 2**30) >> MANTISSA_BITS, INT32_MAX)
+    return np.asarray(np.minimum((product + 2**30) >> MANTISSA_BITS, INT32_MAX))
 
 
 def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> Integers:
     """Return x / 2^exponent rounded to nearest, ties away from zero; 0 <= exponent <= 62."""
     x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
     half = (np.int64(1) << exponent) >> 1
-    return (x + np.where(exponent > 0, half - (x < 0), 0)) >> exponent
+    rounded: Integers = (x + np.where(exponent > 0, half - (x < 0), 0)) >> exponent
+    return rounded
 
 
 def multiply_by_quantized_multiplier(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Integers:
@@ -216,5 +217,5 @@ class Requantizer:
         """Return what ``__call__`` makes of sums before it clips, less the zero point."""
         real = acc * self._gain + self._offset
         if self.one_sided:
-            return np.trunc(real) - (self.zero_point + WRAP)
-        return np.trunc(real + np.copysign(self._half, real))
+            return np.asarray(np.trunc(real) - (self.zero_point + WRAP))
+        return np.asarray(np.trunc(real + np.copysign(self._half, real)))

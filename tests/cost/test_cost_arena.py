@@ -79,7 +79,7 @@ def first_fit(buffers, order):
     placed = []
     for index in order:
         size, first, last = buffers[index]
-        rivals = sorted((o, o + s) for o, s, f, l in placed if f <= last and l >= first)
+        rivals = sorted((o, o + s) for o, s, start, end in placed if start <= last and end >= first)
         offset = 0
         for low, high in rivals:
             if offset + size <= low:

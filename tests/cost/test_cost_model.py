@@ -57,7 +57,8 @@ def test_conv_on_an_array_by_hand(npu):
     report = evaluate(one_conv(), npu, dtype="int8", objective="traffic")
     assert report.traffic_bytes["dram"] == 1_024 + 4_608 + 2_048 == report.compulsory_bytes
     layer = report.layers[0]
-    # 294,912 MACs on 256 PEs: 1,152 cycles at best; weight stationary has 16 channels and 2 folds of 16 filters: no waste.
+    # 294,912 MACs on 256 PEs: 1,152 cycles at best; weight stationary has 16 channels and 2 folds of 16 filters, and
+    # wastes nothing.
     assert layer.cycles == 1_152
     assert layer.utilization == 1.0
     # Energy: MACs 0.25 pJ, DRAM 120 pJ/B, SRAM 1.5 pJ/B of what crosses its port.

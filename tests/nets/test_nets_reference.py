@@ -8,7 +8,7 @@ import pytest
 from hwsim.errors import NetError, UsageError
 from hwsim.nets import NETS, build
 
-# Parameters (batch norm folded) and MACs counted from the published architectures (prototxt, cfg, TFLite or model code);
+# Parameters (batch norm folded) and MACs counted from the published architectures (prototxt, cfg, TFLite, model code);
 # the note says which variant. Input sizes are the nets' defaults unless given.
 COMPUTED = [
     ("alexnet", {}, 60965224, 724406816, "Caffe, 2 groups"),

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hwsim.nets import NETS, build
 
 from hwsim.errors import NetError
 from hwsim.graph import Graph, with_random_weights
+from hwsim.nets import NETS, build
 from hwsim.reference import forward
 from tests.onnx_export import to_onnx
 
