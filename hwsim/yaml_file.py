@@ -21,12 +21,20 @@ Key = tuple[str | int, ...]
 Position = tuple[int, int]
 
 
-def read_yaml(path: str | Path, *, error: type[HwsimError] = ModelFileError) -> tuple[Any, dict[Key, Position]]:
+def read_yaml(
+    path: str | Path,
+    *,
+    error: type[HwsimError] = ModelFileError,
+    max_bytes: int = MAX_BYTES,
+    max_values: int | None = None,
+) -> tuple[Any, dict[Key, Position]]:
     """Return a YAML file's value and where each part of it stands.
 
     Args:
         path: The file.
         error: What to raise.
+        max_bytes: Larger files are refused unread.
+        max_values: Files with more values are refused when that many are read; None sets no limit.
 
     Returns:
         The value, of dicts, lists, strings, numbers, truth values and None; and line and column, counted from one, by
@@ -35,25 +43,25 @@ def read_yaml(path: str | Path, *, error: type[HwsimError] = ModelFileError) -> 
     Raises:
         HwsimError: As ``error``: the file is missing, too large, not UTF-8, not YAML, or uses a feature refused above.
     """
-    text = _text(Path(path), str(path), error)
-    return _Reader(str(path), error).read(text)
+    text = _text(Path(path), str(path), error, max_bytes)
+    return _Reader(str(path), error, max_values).read(text)
 
 
-def _text(path: Path, name: str, error: type[HwsimError]) -> str:
+def _text(path: Path, name: str, error: type[HwsimError], max_bytes: int) -> str:
     try:
         size = path.stat().st_size
         if path.is_dir():
             raise error(f"{name}: is a folder, not a file")
         if not path.is_file():
             raise error(f"{name}: is not a regular file")
-        if size > MAX_BYTES:
-            raise error(f"{name}: has {size:,} bytes; a YAML file may have {MAX_BYTES:,} at most")
+        if size > max_bytes:
+            raise error(f"{name}: has {size:,} bytes; a file of this kind may have {max_bytes:,} at most")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(max_bytes + 1)
     except OSError as problem:
         raise error(f"{name}: cannot be read: {problem.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise error(f"{name}: has more than {MAX_BYTES:,} bytes; a YAML file may have no more")
+    if len(content) > max_bytes:
+        raise error(f"{name}: has more than {max_bytes:,} bytes; a file of this kind may have no more")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -63,10 +71,10 @@ def _text(path: Path, name: str, error: type[HwsimError]) -> str:
 class _Reader:
     """One walk over the parser's events."""
 
-    def __init__(self, name: str, error: type[HwsimError]) -> None:
+    def __init__(self, name: str, error: type[HwsimError], max_values: int | None) -> None:
         from ruamel.yaml import events
 
-        self._name, self._error = name, error
+        self._name, self._error, self._max_values = name, error, max_values
         self._kinds = events
         self._where: dict[Key, Position] = {}
 
@@ -105,6 +113,8 @@ class _Reader:
             self._fail(event, f"tag {event.tag}: tags are refused; write a plain value")
         if len(key) > MAX_DEPTH:
             self._fail(event, f"nested deeper than {MAX_DEPTH} levels")
+        if self._max_values is not None and len(self._where) >= self._max_values:
+            self._fail(event, f"has more than {self._max_values:,} values")
         self._where[key] = (event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, self._kinds.ScalarEvent):
             return self._scalar(event)

@@ -8,9 +8,10 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from hwsim.chip.assumptions import assumptions
-from hwsim.chip.paths import changed_fields, source_of, unknown_sources, value_at
+from hwsim.chip.paths import changed_fields, source_of, value_at
 from hwsim.chip.problems import told
-from hwsim.chip.schema import ChipFields, CoreEngine
+from hwsim.chip.rules import broken_rules
+from hwsim.chip.schema import ChipFields, CoreEngine, plain
 from hwsim.errors import ChipError
 
 
@@ -18,10 +19,10 @@ class Chip(ChipFields):
     """A chip: engines, memories nearest first, prices, and where every number is from."""
 
     @model_validator(mode="after")
-    def _sources_name_fields(self) -> Self:
-        problems = unknown_sources(self)
+    def _consistent(self) -> Self:
+        problems = broken_rules(plain(self))
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(sentence for _, sentence in problems))
         return self
 
     def replace(self, path: str, value: Any, **more: Any) -> Chip:
@@ -61,7 +62,8 @@ def _changed(chip: Chip, changes: Mapping[str, Any]) -> Chip:
     try:
         changed = Chip.model_validate(data)
     except ValidationError as error:
-        raise ChipError("\n".join(f"{chip.name}: {line}" for _, line in told(error, data))) from None
+        problems = told(error, data, Chip, broken_rules(data))
+        raise ChipError("\n".join(f"{chip.name}: {line}" for _, line in problems)) from None
     return _with_tables_of(changed, chip)
 
 

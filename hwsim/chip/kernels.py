@@ -60,7 +60,7 @@ class KernelTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    schema_: Literal[1] = Field(alias="schema", description="Version of this format.")
+    schema_: int = Field(alias="schema", ge=1, le=1, description="Version of this format: 1.")
     name: str = Field(description="The file's name without its ending.")
     core: str = Field(description="The core, such as cortex-m7.")
     library: str = Field(description="Library and release, as its makers write it.")

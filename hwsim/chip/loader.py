@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,11 +13,16 @@ from hwsim.chip.catalogue import chip_names, chip_path, kernel_folder, kernel_ta
 from hwsim.chip.chip import Chip
 from hwsim.chip.kernels import KernelTable
 from hwsim.chip.problems import told
+from hwsim.chip.rules import broken_rules
 from hwsim.chip.schema import CoreEngine
 from hwsim.errors import ChipError, UsageError, did_you_mean
-from hwsim.yaml_file import read_yaml
+from hwsim.yaml_file import Key, Position, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# Many times the largest profile; what is larger is none, and would take long to read.
+MAX_BYTES = 2**18
+MAX_VALUES = 10_000
 
 
 def load_chip(source: str | Path, *, runtime: str | None = None) -> Chip:
@@ -58,20 +64,26 @@ def _chip_file(source: str | Path) -> Path:
 
 
 def _load(path: Path, model: type[Model]) -> Model:
-    data, where = read_yaml(path, error=ChipError)
+    data, where = read_yaml(path, error=ChipError, max_bytes=MAX_BYTES, max_values=MAX_VALUES)
     if not isinstance(data, dict):
-        raise ChipError(f"{path}: must be a mapping of fields, is a {type(data).__name__}")
-    if isinstance(data.get("schema"), int) and data["schema"] != 1:
-        raise ChipError(f"{path}: schema = {data['schema']}: this hwsim reads schema 1; update hwsim or the file")
+        raise ChipError(f"{path}: must be a mapping of fields, is {'a list' if isinstance(data, list) else repr(data)}")
+    schema = data.get("schema")
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema != 1:
+        raise ChipError(f"{path}: schema = {schema}: this hwsim reads schema 1; update hwsim or the file")
+    data = _tuples(data)
     try:
-        return model.model_validate(_tuples(data))
+        return model.model_validate(data)
     except ValidationError as error:
-        lines = []
-        for key, sentence in told(error, data):
-            known = next((key[:length] for length in range(len(key), -1, -1) if key[:length] in where), ())
-            line, column = where.get(known, (1, 1))
-            lines.append((line, f"{path}:{line}:{column}: {sentence}"))
-        raise ChipError("\n".join(text for _, text in sorted(lines, key=lambda item: item[0]))) from None
+        rules = broken_rules(data) if issubclass(model, Chip) else []
+        lines = [(_position(key, where), sentence) for key, sentence in told(error, data, model, rules)]
+        raise ChipError(
+            "\n".join(f"{path}:{line}:{column}: {text}" for (line, column), text in sorted(lines, key=lambda x: x[0]))
+        ) from None
+
+
+def _position(key: Key, where: Mapping[Key, Position]) -> Position:
+    """Return line and column of the longest beginning of a path that the file has."""
+    return next((where[key[:length]] for length in range(len(key), -1, -1) if key[:length] in where), (1, 1))
 
 
 def _tuples(data: Any) -> Any:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from hwsim.chip.kernels import ENGINE_DTYPES
 from hwsim.chip.schema import ChipFields, plain
+from hwsim.chip.unit_words import meant
 from hwsim.errors import UsageError, did_you_mean
 
 # Fields that state one quantity in different units; giving one takes the others away.
@@ -38,12 +39,16 @@ def _inner(prefix: str, field: str, owner: Mapping[str, Any]) -> list[str]:
     return [f"{path}.{key}" for key in owner[field]] if field in TABLES else [path]
 
 
-def settable_paths(chip: ChipFields) -> list[str]:
-    """Return the path of every field that ``replace`` takes, whether it holds a value or not."""
+def settable_paths(owners: Mapping[str, type[BaseModel]]) -> list[str]:
+    """Return the path of every field that ``replace`` takes, whether it holds a value or not.
+
+    Args:
+        owners: Path of each engine and memory -> the model of its fields.
+    """
     paths = _field_paths(ChipFields, without=(*LISTS, "sources"))
-    for owner, model in _owners(chip).items():
+    for owner, model in owners.items():
         without = IDENTITY[owner.partition(".")[0]]
-        paths += [f"{owner}.{name}" for name in _field_paths(type(model), without=without)]
+        paths += [f"{owner}.{name}" for name in _field_paths(model, without=without)]
     return paths
 
 
@@ -53,20 +58,32 @@ def full_path(chip: ChipFields, path: str) -> str:
     Raises:
         UsageError: It names no field, or two.
     """
-    known = settable_paths(chip)
+    known = settable_paths({owner: type(model) for owner, model in _owners(chip).items()})
     if path in known:
         return path
-    short = [(_short(name), name) for name in known]
+    short = [(short_path(name), name) for name in known]
     found = [name for form, name in short if form == path]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"field {path!r} of {chip.name}: engine or memory? Write {' or '.join(found)}")
-    hint = did_you_mean(path, [*known, *(form for form, _ in short)])
+    hint = _path_meant(path, known) or did_you_mean(path, [*known, *(form for form, _ in short)])
     raise UsageError(f"{chip.name} has no field {path!r}{hint or '; see `hwsim chips show ' + chip.name + '`'}")
 
 
-def _short(path: str) -> str:
+def _path_meant(path: str, known: Sequence[str]) -> str:
+    """Return the hint for a path whose owner exists and whose field is mistyped or in another unit."""
+    owner, _, field = path.rpartition(".")
+    for form in (str, short_path):
+        beside = [name.rpartition(".")[2] for name in map(form, known) if name.rpartition(".")[0] == owner]
+        hint = meant(field, beside)
+        if hint and owner:
+            return hint.replace("'", f"'{owner}.", 1)
+    return meant(path, [name for name in known if "." not in name])
+
+
+def short_path(path: str) -> str:
+    """Return a path without its list: ``memories.sram.size_kib`` becomes ``sram.size_kib``."""
     head, _, rest = path.partition(".")
     return rest if head in LISTS else path
 
@@ -134,17 +151,8 @@ def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, An
 def source_of(chip: ChipFields, path: str) -> str:
     """Return the source of the longest key that covers a path; see ``Chip.source_of``."""
     whole = full_path(chip, path)
-    forms = (whole, _short(whole))
+    forms = (whole, short_path(whole))
     covering = [key for key in chip.sources if any(form == key or form.startswith(f"{key}.") for form in forms)]
     # A key says more the more fields of a path it names, whether it names the list or leaves it out.
     best = max(covering, key=lambda key: key.count(".") + (key.split(".")[0] not in LISTS), default="*")
     return chip.sources.get(best, "not given")
-
-
-def unknown_sources(chip: ChipFields) -> list[str]:
-    """Return a line for each key of ``sources`` that covers no field."""
-    known = settable_paths(chip)
-    # A key may stand for a whole engine, memory or table: every beginning of a path, its list named or left out.
-    parts = [form.split(".") for path in known for form in (path, _short(path))]
-    covers = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)} | {"*"}
-    return [f"sources: no field {key!r}{did_you_mean(key, covers)}" for key in chip.sources if key not in covers]

@@ -114,16 +114,6 @@ class ArrayEngine(_Engine):
     psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
     vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
 
-    @model_validator(mode="after")
-    def _dataflows_known(self) -> Self:
-        for flow in self.dataflows:
-            if isinstance(flow, str) and flow not in DATAFLOWS:
-                raise ValueError(f"dataflows: no dataflow {flow!r}; known: {', '.join(DATAFLOWS)}; or define it here")
-        names = [flow if isinstance(flow, str) else flow.name for flow in self.dataflows]
-        if len(set(names)) != len(names):
-            raise ValueError(f"dataflows = {names}: each name may stand once")
-        return self
-
     @cached_property
     def dataflow_table(self) -> tuple[Dataflow, ...]:
         """Its dataflows, names looked up."""
@@ -178,7 +168,7 @@ Engine = Annotated[ArrayEngine | CoreEngine, Discriminator("kind")]
 class ChipFields(_Model):
     """The fields of a chip: engines, memories nearest first, prices, and where every number is from."""
 
-    schema_: Literal[1] = Field(alias="schema", description="Version of this format.")
+    schema_: int = Field(alias="schema", ge=1, le=1, description="Version of this format: 1.")
     name: str = Field(pattern=NAME, description="The chip's name.")
     title: str = Field("", max_length=200, description="The chip in one line.")
     clock_mhz: Positive = Field(description="Clock of memories, and of engines without one of their own. [MHz]")
@@ -194,39 +184,6 @@ class ChipFields(_Model):
     )
     outside: tuple[str, ...] = Field((), description="What the numbers leave out.")
     sources: dict[str, str] = Field(min_length=1, description="Field path or * -> document and table, or 'assumed'.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = [*_duplicates("engines", self.engines), *_duplicates("memories", self.memories)]
-        known = {memory.name: memory for memory in self.memories}
-        for engine in self.engines:
-            where = f"engines.{engine.name}"
-            missing = [name for name in engine.memory_names(self) if name not in known]
-            problems += [f"{where}.memories: no memory {name!r}; this chip has {', '.join(known)}" for name in missing]
-            reached = [known[name] for name in engine.memory_names(self) if name in known]
-            homes = reached[1:] if isinstance(engine, ArrayEngine) and len(reached) > 1 else reached
-            for contents in ("weights", "activations"):
-                if not any(contents in memory.holds for memory in homes):
-                    problems.append(f"{where}.memories: none of them may hold {contents}; see memories.*.holds")
-            problems += self._missing_prices(engine, reached, where)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    def _missing_prices(self, engine: ArrayEngine | CoreEngine, reached: list[Memory], where: str) -> list[str]:
-        """Return a line for every energy that this engine's layers would need."""
-        if isinstance(engine, CoreEngine) and engine.run_mw is not None:
-            return []
-        problems = []
-        if not self.mac_pj:
-            also = f", or {where}.run_mw [mW]" if isinstance(engine, CoreEngine) else ""
-            problems.append(f"mac_pj: missing: give the energy of a MAC by dtype [pJ]{also}")
-        problems += [
-            f"memories.{memory.name}.pj_per_byte: missing: give the energy of an access [pJ/B]"
-            for memory in reached
-            if memory.pj_per_byte is None
-        ]
-        return problems
 
     @property
     def clock_hz(self) -> float:
@@ -246,11 +203,6 @@ class ChipFields(_Model):
         if memory.kind is not None:
             return memory.kind
         return "dram" if len(self.memories) > 1 and memory is self.memories[-1] else "sram"
-
-
-def _duplicates(field: str, items: tuple[Any, ...]) -> list[str]:
-    names = [item.name for item in items]
-    return [f"{field}: two are named {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def _given(model: BaseModel) -> set[str]:

@@ -44,82 +44,122 @@ def test_the_toy_itself_is_right(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
-        ("size_kib: 256", "size_kb: 256", "7:24", "memories.sram.size_kb: unknown field; did you mean 'size_kib'?"),
-        ("clock_mhz: 400", "clock_hz: 4e8", "3:1", "clock_hz: unknown field; did you mean 'clock_mhz'?"),
+        (
+            "size_kib: 256",
+            "size_kb: 256",
+            "7:18",
+            "memories.sram.size_kb: unknown field; did you mean 'size_kib' [KiB]? (256 kB is 250 KiB)",
+        ),
+        (
+            "clock_mhz: 400",
+            "clock_hz: 4e8",
+            "3:1",
+            "clock_hz: unknown field; did you mean 'clock_mhz' [MHz]? (4e+08 Hz is 400 MHz)",
+        ),
         ("rows: 16", "row: 16", "5:30", "engines.npu.row: unknown field; did you mean 'rows'?"),
-        ("size_kib: 256", "size_kib: -1", "7:18", "memories.sram.size_kib: = -1: must be greater than 0"),
+        ("size_kib: 256", "size_kib: -1", "7:18", "memories.sram.size_kib = -1: must be > 0 [KiB]"),
         ("size_kib: 256", "size_kib: .nan", "7:18", "= nan: must be a finite number"),
         ("size_kib: 256", "size_kib: .inf", "7:18", "= inf: must be a finite number"),
-        ("size_kib: 256", "size_kib: true", "7:18", "= True: must be a number"),
+        ("size_kib: 256", "size_kib: true", "7:18", "= true: must be a number [KiB]"),
         ("size_kib: 256", 'size_kib: "256"', "7:18", "= '256': must be a number"),
         ("size_kib: 256", "size_kib: 256, size_mib: 1", "7:5", "give one of size_bytes, size_kib, size_mib"),
         ("size_kib: 256, ", "", "7:5", "give one of size_bytes, size_kib, size_mib (given: none)"),
-        ("bytes_per_cycle: 32", "bytes_per_cycle: 0", "7:33", "= 0: must be greater than 0"),
+        ("bytes_per_cycle: 32", "bytes_per_cycle: 0", "7:33", "= 0: must be > 0 [B/cycle]"),
         ("gb_per_s: 8, ", "", "8:5", "give one of bytes_per_cycle, gb_per_s (given: none)"),
         ("gb_per_s: 8", "gb_per_s: 8, bytes_per_cycle: 1", "8:5", "(given: bytes_per_cycle, gb_per_s)"),
-        ("size_mib: 64", "size_mib: 64, reserved_kib: 65536", "8:5", "must be less than the memory's size"),
-        ("size_mib: 64", "size_mib: 64, kind: flash", "8:5", "give holds: [weights]"),
+        (
+            "size_mib: 64",
+            "size_mib: 64, reserved_kib: 65536",
+            "8:32",
+            "memories.dram.reserved_kib = 65536: must be less than the memory's size",
+        ),
+        (
+            "size_mib: 64",
+            "size_mib: 64, kind: flash",
+            "8:32",
+            "memories.dram.kind = flash: cannot be written to while running; give holds: [weights]",
+        ),
         ("size_mib: 64", "size_mib: 1e300", "8:5", "must be <= 2^50 B"),
-        ("rows: 16", "rows: 1.5", "5:30", "= 1.5: must be a"),
-        ("rows: 16", "rows: 0", "5:30", "= 0: must be greater than 0"),
-        ("kind: array", "kind: gpu", "5:5", "kind must be array or core"),
+        ("rows: 16", "rows: 1.5", "5:30", "engines.npu.rows = 1.5: must be a whole number"),
+        ("rows: 16", "rows: 0", "5:30", "engines.npu.rows = 0: must be > 0"),
+        ("kind: array", "kind: gpu", "5:17", "engines.npu.kind = 'gpu': must be array or core"),
         ("clock_mhz: 400\n", "", "1:1", "clock_mhz: missing: Clock of memories"),
         ("schema: 1", "schema: 2", "", "schema = 2: this hwsim reads schema 1"),
-        ("schema: 1", "schema: true", "1:1", "schema: = True: must be 1"),
+        ("schema: 1", "schema: true", "1:1", "schema = true: must be a whole number"),
         ("schema: 1\n", "", "1:1", "schema: missing"),
-        ("name: toy", "name: 7", "2:1", "name: = 7: must be a string"),
+        ("name: toy", "name: 7", "2:1", "name = 7: must be a word or text"),
         ("name: sram", "name: my sram", "7:6", "= 'my sram': must be a word of letters"),
         ("name: sram", "name: l1.5", "7:6", "= 'l1.5': must be a word of letters"),
-        ("mac_pj: {int8: 0.25}", "mac_pj: {int9: 0.25}", "9:10", "mac_pj.int9: = 'int9': must be 'float32'"),
-        ("mac_pj: {int8: 0.25}", "mac_pj: {int8: -1}", "9:10", "mac_pj.int8: = -1: must be greater than or equal to 0"),
+        (
+            "mac_pj: {int8: 0.25}",
+            "mac_pj: {int9: 0.25}",
+            "9:10",
+            "mac_pj.int9: must be one of float32, float16, int16, int8, int4; did you mean 'int8'?",
+        ),
+        ("mac_pj: {int8: 0.25}", "mac_pj: {int8: -1}", "9:10", "mac_pj.int8 = -1: must be >= 0 [pJ]"),
         ("mac_pj: {int8: 0.25}\n", "", "1:1", "mac_pj: missing: give the energy of a MAC by dtype [pJ]"),
         (", pj_per_byte: 120", "", "8:5", "memories.dram.pj_per_byte: missing: give the energy of an access [pJ/B]"),
-        ("[weight_stationary]", "[weight_stationery]", "5:5", "no dataflow 'weight_stationery'; known: weight_stationary"),
-        ("[weight_stationary]", "[weight_stationary, weight_stationary]", "5:5", "each name may stand once"),
-        ("[weight_stationary]", "[]", "5:51", "engines.npu.dataflows"),
+        (
+            "[weight_stationary]",
+            "[weight_stationery]",
+            "5:61",
+            "no dataflow 'weight_stationery'; did you mean 'weight_stationary'?",
+        ),
+        (
+            "[weight_stationary]",
+            "[weight_stationary, weight_stationary]",
+            "5:80",
+            "'weight_stationary' stands here twice",
+        ),
+        ("[weight_stationary]", "[]", "5:49", "engines.npu.dataflows = []: must have 1 at least"),
         (
             "[weight_stationary]",
             "[{name: own, rows: [X], cols: [K], stationary: filter}]",
-            "5:89",
-            "engines.npu.dataflows.own.rows.0: = 'X': must be 'N', 'G', 'K', 'C', 'P', 'Q', 'R' or 'S'",
+            "5:80",
+            "engines.npu.dataflows.own.rows.0 = 'X': must be one of N, G, K, C, P, Q, R, S",
         ),
         (
             "[weight_stationary]",
             "[{name: own, rows: [C], cols: [K, C], stationary: filter}]",
-            "5:63",
+            "5:73",
             "rows = ['C'], cols = ['K', 'C']: a dimension may be unrolled once",
         ),
         (
             "[weight_stationary]",
             "[{name: own, rows: [C], cols: [K], stationery: filter}]",
-            "5:",
-            "unknown field; did you mean 'stationary'?",
+            "5:95",
+            "engines.npu.dataflows.own.stationery: unknown field; did you mean 'stationary'?",
         ),
         (
             "[weight_stationary]}",
             "[weight_stationary], memories: [sram, dramm]}",
-            "5:72",
-            "engines.npu.memories: no memory 'dramm'; this chip has sram, dram",
+            "5:81",
+            "engines.npu.memories: no memory 'dramm'; did you mean 'dram'?",
         ),
         (
             "size_mib: 64,",
             "size_mib: 64, holds: [activations],",
-            "1:1",
+            "5:5",
             "engines.npu.memories: none of them may hold weights; see memories.*.holds",
         ),
         ("name: dram", "name: sram", "6:1", "memories: two are named 'sram'"),
-        ('{"*": assumed}', "{memories.srm: a book}", "10:", "no field 'memories.srm'; did you mean 'memories.sram'?"),
+        ('{"*": assumed}', "{memories.srm: a book}", "10:11", "no field 'memories.srm'; did you mean 'memories.sram'?"),
         ('sources: {"*": assumed}\n', "", "1:1", "sources: missing"),
-        ("memories:\n", "memories: []\nmemory:\n", "6:1", "memories"),
-        ("{name: npu, kind: array", "{name: npu, takes: [convolution], kind: array", "5:24", "= 'convolution': must be 'conv'"),
+        ("memories:\n", "memories: []\nmemory:\n", "6:1", "memories = []: must have 1 at least"),
+        (
+            "{name: npu, kind: array",
+            "{name: npu, takes: [convolution], kind: array",
+            "5:25",
+            "engines.npu.takes.0 = 'convolution': must be one of conv, pointwise, ",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_problem(tmp_path, old, new, place, said):
     text = complaint(tmp_path, old, new)
     path = str(tmp_path / "toy.yaml")
     assert said in text
     line = next(line for line in text.splitlines() if said in line)
-    assert line.startswith(f"{path}:{place}")
+    assert line.startswith(f"{path}:{place}: " if place else path)
 
 
 def test_a_core_lacks_its_fields_by_their_own_names(tmp_path):
@@ -161,6 +201,114 @@ def test_unpriced_memories_are_all_named(tmp_path):
     ]
 
 
+def test_what_several_fields_break_together_is_told_with_what_one_breaks_alone(tmp_path):
+    text = TOY.replace("gb_per_s: 8", "gb_per_s: -8").replace('"*": assumed', '"*": assumed, clock: a book')
+    text = text.replace("[weight_stationary]", "[weight_stationery], memories: [srm]")
+    with pytest.raises(ChipError) as error:
+        load(tmp_path, text)
+    assert [line.split(": ", 1)[1] for line in str(error.value).splitlines()] == [
+        "engines.npu.dataflows: no dataflow 'weight_stationery'; did you mean 'weight_stationary'?",
+        "engines.npu.memories: no memory 'srm'; did you mean 'sram'?",
+        "memories.dram.gb_per_s = -8: must be > 0 [1e9 B/s]",
+        "sources: no field 'clock'; did you mean 'clock_mhz'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "meant"),
+    [
+        ("size_mb", "8", "'size_mib' [MiB]? (8 MB is 7.62939 MiB)"),
+        ("capacity_kib", "8", "'size_kib' [KiB]?"),
+        ("size_gib", "1", "'size_mib' [MiB]? (1 GiB is 1024 MiB)"),
+        ("size_b", "x", "'size_bytes' [B]?"),
+        ("mb_per_s", "500", "'gb_per_s' [GB/s]? (500 MB/s is 0.5 GB/s)"),
+        ("bits_per_cycle", "64", "'bytes_per_cycle' [B/cycle]? (64 bit/cycle is 8 B/cycle)"),
+        ("bandwidth", "64", "'bytes_per_cycle' or 'gb_per_s'?"),
+        ("nj_per_byte", "1", "'pj_per_byte' [pJ/B]? (1 nJ/B is 1000 pJ/B)"),
+        ("reserved_mib", "1", "'reserved_kib' [KiB]? (1 MiB is 1024 KiB)"),
+        ("latency", "1", "'latency_cycles'?"),
+    ],
+)
+def test_another_unit_is_converted(tmp_path, field, given, meant):
+    text = complaint(tmp_path, "pj_per_byte: 1.5", f"{field}: {given}")
+    assert f"toy.yaml:7:54: memories.sram.{field}: unknown field; did you mean {meant}" in text
+
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ": is empty"),
+        ("# nothing\n", ": is empty"),
+        ("---\n...\n", ": is empty"),
+        (BOMB + TOY, ":1:4: anchor &a: anchors are refused; write the value out"),
+        (TOY.replace("toy", "*toy"), ":2:7: alias *toy: aliases are refused; write the value out"),
+        (
+            TOY.replace("name: toy", "name: !!python/name:os.system x"),
+            ":2:7: tag tag:yaml.org,2002:python/name:os.system",
+        ),
+        (
+            TOY.replace("clock_mhz: 400", "clock_mhz: !!float 400"),
+            ":3:12: tag tag:yaml.org,2002:float: tags are refused",
+        ),
+        (TOY.replace("clock_mhz: 400", "clock_mhz: !own 400"), ":3:12: tag !own: tags are refused"),
+        (TOY.replace("name: toy", "<<: {name: toy}"), ":2:1: merge keys are refused"),
+        (TOY + "---\n" + TOY, ":11:1: a second document starts here; keep one in a file"),
+        (TOY.replace("name: toy", "name: toy\nname: toy"), ":3:1: key 'name' stands here twice"),
+        (TOY.replace("name: toy", "[name]: toy"), ":2:1: a key must be a word or a number"),
+        (TOY.replace("name: toy", "name: [" + "[" * 40), ":2:39: nested deeper than 32 levels"),
+        (TOY.replace("]}", "}"), ":5:78: not YAML"),
+        (TOY + "#" * 2**18, ": has 262,456 bytes; a file of this kind may have 262,144 at most"),
+        ("a: [" + "1," * 20_000 + "]", ":1:20001: has more than 10,000 values"),
+        ("\t- {", ":1:1: not YAML"),
+        ("\0", "not YAML"),
+    ],
+)
+def test_files_that_are_refused_before_they_are_read(tmp_path, text, said):
+    with pytest.raises(ChipError) as error:
+        load(tmp_path, text)
+    assert len(str(error.value).splitlines()) == 1
+    assert str(error.value).startswith(str(tmp_path / "toy.yaml"))
+    assert said in str(error.value)
+
+
+def test_a_profile_that_is_not_text_or_no_file(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ChipError, match=r"toy\.yaml: byte 6 is not UTF-8: not a YAML file"):
+        load_chip(path)
+    with pytest.raises(ChipError, match="is a folder, not a file"):
+        load_chip(tmp_path)
+
+
+def test_a_changed_chip_obeys_the_same_rules(tmp_path):
+    chip = load(tmp_path, TOY)
+    for path, value, said in [
+        ("sram.size_kib", -1, "toy: memories.sram.size_kib = -1: must be > 0 [KiB]"),
+        ("npu.dataflows", ["x"], "toy: engines.npu.dataflows: no dataflow 'x'; known: weight_stationary"),
+        ("npu.memories", ["sam"], "toy: engines.npu.memories: no memory 'sam'; did you mean 'sram'?"),
+        ("npu.rows", float("nan"), "toy: engines.npu.rows = nan: must be a whole number"),
+    ]:
+        with pytest.raises(ChipError) as error:
+            chip.replace(path, value)
+        assert str(error.value).startswith(said)
+    for path, said in [
+        ("sram.size_kb", "toy has no field 'sram.size_kb'; did you mean 'sram.size_kib' [KiB]?"),
+        ("memories.sram.size_gb", "did you mean 'memories.sram.size_mib' [MiB]?"),
+        ("npu.row", "did you mean 'npu.rows'?"),
+        ("clock_ghz", "did you mean 'clock_mhz' [MHz]?"),
+        ("mac_pj.int9", "did you mean 'mac_pj.int8'?"),
+        ("size_kib", "did you mean"),
+        ("clock_mhz.x", "did you mean 'clock_mhz'?"),
+        ("zzz", "toy has no field 'zzz'; see `hwsim chips show toy`"),
+    ]:
+        with pytest.raises(UsageError) as unknown:
+            chip.replace(path, 1)
+        assert said in str(unknown.value)
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "7"])
 def test_a_profile_is_a_mapping(tmp_path, text):
     with pytest.raises(ChipError, match="must be a mapping of fields"):
@@ -170,9 +318,9 @@ def test_a_profile_is_a_mapping(tmp_path, text):
 def test_missing_files_and_names():
     with pytest.raises(UsageError, match=r"did you mean 'stm32h747'\?"):
         load_chip("stm32h774")
-    with pytest.raises(UsageError, match="nowhere.yaml: there is no such file; chips that come with hwsim: "):
+    with pytest.raises(UsageError, match=r"nowhere\.yaml: there is no such file; chips that come with hwsim: "):
         load_chip("nowhere.yaml")
-    with pytest.raises(UsageError, match="known: .*eyeriss"):
+    with pytest.raises(UsageError, match=r"known: .*eyeriss"):
         load_chip("zzz")
 
 
@@ -230,9 +378,9 @@ def test_a_missing_kernel_table_is_suggested(tmp_path):
     ("old", "new", "place", "said"),
     [
         ("cycles_per_mac: 1", "cycles_per_macs: 1", "7:24", "unknown field; did you mean 'cycles_per_mac'?"),
-        ("cycles_per_mac: 1", "cycles_per_mac: -1", "7:24", "= -1: must be greater than or equal to 0"),
+        ("cycles_per_mac: 1", "cycles_per_mac: -1", "7:24", "dtypes.int8.conv.cycles_per_mac = -1: must be >= 0"),
         ("cycles_per_mac: 1", "", "7:17", "give at least one coefficient"),
-        ("conv:", "convolution:", "7:17", "= 'convolution': must be 'conv'"),
+        ("conv:", "convolution:", "7:17", "dtypes.int8.convolution: must be one of conv, pointwise, "),
         ("runtime: x\n", "", "1:1", "runtime: missing"),
         ("fitted_to: nothing", "fitted_to: x\nfit_error: {mape: 0.1, m: 2}", "7:24", "unknown field"),
     ],

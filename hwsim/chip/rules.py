@@ -1,0 +1,141 @@
+"""Rules across the fields of a profile, on its plain values: they hold whether or not each field for itself is right.
+
+That way a file with a wrong field and a broken reference is told both at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from hwsim.chip.dataflows import DATAFLOWS
+from hwsim.chip.paths import settable_paths, short_path
+from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
+from hwsim.errors import did_you_mean
+
+Key = tuple[str | int, ...]
+Problem = tuple[Key, str]
+Fields = Mapping[str, Any]
+
+ENGINE_KINDS: dict[str, type[ArrayEngine | CoreEngine]] = {"array": ArrayEngine, "core": CoreEngine}
+
+
+def broken_rules(data: Fields) -> list[Problem]:
+    """Return (path in the file, sentence) for every rule that several fields break together.
+
+    Args:
+        data: A profile's values as the file gives them; fields of a wrong type are passed over here.
+    """
+    problems: list[Problem] = []
+    for field in ("engines", "memories"):
+        names = [item["name"] for _, item in _items(data, field)]
+        problems += [
+            ((field,), f"{field}: two are named {name!r}") for name in dict.fromkeys(names) if names.count(name) > 1
+        ]
+    for index, engine in _items(data, "engines"):
+        problems += _engine_problems(data, ("engines", index), engine)
+    problems += _price_problems(data)
+    problems += _source_problems(data)
+    return list(dict.fromkeys(problems))
+
+
+def _items(data: Fields, field: str) -> Iterator[tuple[int, Fields]]:
+    """Yield index and fields of the engines or memories that have a name."""
+    listed = data.get(field)
+    for index, item in enumerate(listed if isinstance(listed, list | tuple) else ()):
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
+            yield index, item
+
+
+def _engine_problems(data: Fields, key: Key, engine: Fields) -> list[Problem]:
+    where = f"engines.{engine['name']}"
+    known = {memory["name"]: (index, memory) for index, memory in _items(data, "memories")}
+    given = engine.get("memories")
+    if given is not None and not _is_words(given):
+        return []
+    reached = list(known) if given is None else list(given)
+    at = key if given is None else (*key, "memories")
+    problems: list[Problem] = [
+        (
+            at,
+            f"{where}.memories: no memory {name!r}{did_you_mean(name, known) or '; this chip has ' + ', '.join(known)}",
+        )
+        for name in reached
+        if name not in known and known
+    ]
+    memories = [known[name] for name in reached if name in known]
+    homes = memories[1:] if engine.get("kind") == "array" and len(memories) > 1 else memories
+    for contents in ("weights", "activations"):
+        if homes and not problems and not any(_may_hold(memory, contents) for _, memory in homes):
+            problems.append((at, f"{where}.memories: none of them may hold {contents}; see memories.*.holds"))
+    if engine.get("kind") == "array":
+        problems += _dataflow_problems(key, engine.get("dataflows"), where)
+    return problems
+
+
+def _dataflow_problems(key: Key, flows: Any, where: str) -> list[Problem]:
+    """Return a line for each name that is no dataflow's, and for names that stand twice."""
+    problems: list[Problem] = []
+    names: list[Any] = []
+    for index, flow in enumerate(flows if isinstance(flows, list | tuple) else ()):
+        name = flow.get("name") if isinstance(flow, dict) else flow
+        at = (*key, "dataflows", index)
+        if isinstance(flow, str) and flow not in DATAFLOWS:
+            hint = did_you_mean(flow, DATAFLOWS) or f"; known: {', '.join(DATAFLOWS)}; or define it here"
+            problems.append((at, f"{where}.dataflows: no dataflow {flow!r}{hint}"))
+        elif name in names:
+            problems.append((at, f"{where}.dataflows: {name!r} stands here twice"))
+        names.append(name)
+    return problems
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+def _may_hold(memory: Fields, contents: str) -> bool:
+    held = memory.get("holds")
+    return not isinstance(held, list | tuple) or contents in held
+
+
+def _price_problems(data: Fields) -> list[Problem]:
+    """Return a line for every energy that some engine's layers would need; a core may give its run power instead."""
+    known = {memory["name"]: index for index, memory in _items(data, "memories")}
+    needy = [e for _, e in _items(data, "engines") if e.get("kind") == "array" or e.get("run_mw") is None]
+    problems: list[Problem] = []
+    if needy and not data.get("mac_pj"):
+        powers = [f"engines.{engine['name']}.run_mw [mW]" for engine in needy]
+        instead = f", or {' and '.join(powers)}" if all(engine.get("kind") == "core" for engine in needy) else ""
+        at: Key = ("mac_pj",) if "mac_pj" in data else ()
+        problems.append((at, f"mac_pj: missing: give the energy of a MAC by dtype [pJ]{instead}"))
+    given = [engine["memories"] if _is_words(engine.get("memories")) else known for engine in needy]
+    reached = {name for names in given for name in names}
+    problems += [
+        (("memories", index), f"memories.{name}.pj_per_byte: missing: give the energy of an access [pJ/B]")
+        for name, index in known.items()
+        if name in reached and data["memories"][index].get("pj_per_byte") is None
+    ]
+    return problems
+
+
+def _source_problems(data: Fields) -> list[Problem]:
+    """Return a line for each key of ``sources`` that covers no field."""
+    sources = data.get("sources")
+    if not isinstance(sources, dict):
+        return []
+    owners: dict[str, type[BaseModel]] = {
+        f"memories.{memory['name']}": Memory for _, memory in _items(data, "memories")
+    }
+    for _, engine in _items(data, "engines"):
+        if engine.get("kind") in ENGINE_KINDS:
+            owners[f"engines.{engine['name']}"] = ENGINE_KINDS[engine["kind"]]
+    # A key may stand for a whole engine, memory or table: every beginning of a path, its list named or left out.
+    parts = [form.split(".") for path in settable_paths(owners) for form in (path, short_path(path))]
+    covers = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)} | {"*"}
+    return [
+        (("sources", key), f"sources: no field {key!r}{did_you_mean(str(key), covers)}")
+        for key in sources
+        if key not in covers
+    ]
