@@ -7,11 +7,16 @@ from . import (
     efficientnet,
     language,
     mobilenet,
+    osnet,
+    pose,
     resnet,
+    sensing,
     shufflenet,
     squeezenet,
     squeezenext,
+    ssd,
     transformer,
+    yolo,
 )
 from .registry import NETS, Net, build
 
@@ -25,9 +30,14 @@ __all__ = [
     "efficientnet",
     "language",
     "mobilenet",
+    "osnet",
+    "pose",
     "resnet",
+    "sensing",
     "shufflenet",
     "squeezenet",
     "squeezenext",
+    "ssd",
     "transformer",
+    "yolo",
 ]

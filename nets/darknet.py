@@ -43,13 +43,21 @@ def tiny_darknet(resolution: int = 224, classes: int = 1000) -> Graph:
 
 
 @net("tiny_yolov2", "Tiny YOLOv2 for Pascal VOC, 416 px")
-def tiny_yolov2(resolution: int = 416, outputs: int = 125, width: float = 1.0) -> Graph:
+@net(
+    "st_tiny_yolov2",
+    "ST's Tiny YOLOv2: half the filters in the eighth convolution, 224 px",
+    resolution=224,
+    outputs=30,
+    last=512,
+)
+def tiny_yolov2(resolution: int = 416, outputs: int = 125, width: float = 1.0, last: int = 1024) -> Graph:
     """Build Tiny YOLOv2 up to its raw detections.
 
     Args:
         resolution: Height and width of the image.
         outputs: Numbers per cell: anchors × (classes + 5); 125 for VOC.
         width: Scales every convolution's filters but the last's.
+        last: Filters of the eighth convolution, before scaling.
     """
     b = GraphBuilder("tiny_yolov2")
     x = b.input("image", (1, resolution, resolution, 3))
@@ -58,6 +66,6 @@ def tiny_yolov2(resolution: int = 416, outputs: int = 125, width: float = 1.0) -
         # The sixth pool keeps its size: it pads the end by one.
         padding = ((0, 1), (0, 1)) if i == 6 else ((0, 0), (0, 0))
         x = b.pool("max", x, 2, stride=1 if i == 6 else 2, padding=padding, name=f"pool{i}")
-    for i in (7, 8):
-        x = _leaky(b, x, max(int(1024 * width), 1), 3, f"conv{i}")
+    for i, filters in ((7, 1024), (8, last)):
+        x = _leaky(b, x, max(int(filters * width), 1), 3, f"conv{i}")
     return b.build([b.conv2d(x, outputs, 1, name="conv9")])

@@ -1,10 +1,10 @@
-"""EfficientNet-B0 (Tan and Le, arXiv 1905.11946) and its Lite0 variant for integer engines; batch norm folded."""
+"""EfficientNet-B0 (Tan and Le, arXiv 1905.11946), and for integer engines Lite0 and ST's LC v1; batch norm folded."""
 
 from __future__ import annotations
 
 from hwsim.graph import Graph, GraphBuilder
 
-from .blocks import classifier, squeeze_excite
+from .blocks import classifier, divisible, squeeze_excite
 from .registry import net
 
 # expansion, kernel, stride, filters, repeats
@@ -65,3 +65,41 @@ def _conv(
         )
     x = b.conv2d(x, filters, kernel, stride=stride, padding=padding, groups=groups, name=name)
     return b.unary("silu", x, name=f"{name}.silu")
+
+
+@net("st_efficientnet_lc_v1", "ST's EfficientNet-LC v1: width 0.45, expansion 3, ReLU6, 224 px")
+def st_efficientnet_lc(
+    resolution: int = 224, classes: int = 5, width: float = 0.45, expansion: int = 3, in_channels: int = 3
+) -> Graph:
+    """Build ST's EfficientNet-LC (stm32ai-modelzoo, image_classification/src/models/st_efficientnet_lc_v1.py).
+
+    B0's stages, narrower, with ReLU6 and squeeze-and-excitation whose gate is clipped before the sigmoid.
+
+    Args:
+        resolution: Height and width of the image.
+        classes: Classes; 0 leaves the dense layer out.
+        width: Scales every layer's channels.
+        expansion: How many times a block widens its input (the first block does not).
+        in_channels: Channels of the image; 1 for grey.
+    """
+    b = GraphBuilder("st_efficientnet_lc")
+    x = b.input("image", (1, resolution, resolution, in_channels))
+    x = b.conv2d(x, divisible(32 * width), 3, stride=2, padding="same", activation="relu6", name="conv1")
+    index = 0
+    for widening, kernel, first_stride, filters, repeats in STAGES:
+        for i in range(repeats):
+            index += 1
+            stride = first_stride if i == 0 else 1
+            wider = expansion if widening > 1 else 1
+            x = _lc_block(b, x, wider, kernel, stride, divisible(filters * width), f"block{index}")
+    x = b.conv2d(x, divisible(1280 * width), 1, activation="relu6", name="conv_last")
+    return b.build([classifier(b, x, classes, softmax=True)])
+
+
+def _lc_block(b: GraphBuilder, x: str, expansion: int, kernel: int, stride: int, filters: int, name: str) -> str:
+    channels = b.channels(x)
+    y = b.conv2d(x, channels * expansion, 1, activation="relu6", name=f"{name}.expand") if expansion > 1 else x
+    y = b.depthwise(y, kernel, stride=stride, activation="relu6", name=f"{name}.depthwise")
+    y = squeeze_excite(b, y, max(1, channels // 4), gate="sigmoid", activation="relu6", clip=4.0, name=f"{name}.se")
+    y = b.conv2d(y, filters, 1, name=f"{name}.project")
+    return b.binary("add", x, y, name=f"{name}.add") if stride == 1 and channels == filters else y

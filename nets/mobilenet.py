@@ -19,33 +19,90 @@ def mobilenet_v1(resolution: int = 224, classes: int = 1000, alpha: float = 1.0,
 
     Args:
         resolution: Height and width of the image.
-        classes: Classes.
+        classes: Classes; 0 leaves the dense layer out.
         alpha: Scales every layer's channels.
         in_channels: Channels of the image; 1 for grey.
     """
     b = GraphBuilder("mobilenet_v1")
-    x = b.input("image", (1, resolution, resolution, in_channels))
+    x = mobilenet_v1_body(b, b.input("image", (1, resolution, resolution, in_channels)), alpha)[-1]
+    return b.build([classifier(b, x, classes, softmax=True)])
+
+
+def mobilenet_v1_body(b: GraphBuilder, x: str, alpha: float) -> list[str]:
+    """Add MobileNet V1 without its classifier; return the outputs of its 13 separable blocks."""
     x = b.conv2d(x, _scaled(32, alpha), 3, stride=2, padding="same", activation="relu", name="conv1")
     plan = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
-    x = _separable(b, x, [(_scaled(filters, alpha), stride) for filters, stride in plan])
-    return b.build([classifier(b, x, classes, softmax=True)])
+    return _separable(b, x, [(_scaled(filters, alpha), stride) for filters, stride in plan])
+
+
+# Filters of the 13 pointwise layers of MLPerf Tiny's vww file that have a weight other than zero (counted from
+# vww_96_int8.tflite; the code that ONNC generates for it has the same counts within one).
+VWW_LIVE = (16, 32, 32, 64, 60, 107, 57, 30, 19, 19, 27, 32, 22)
+
+
+@net("vww_mobilenet_live", "MLPerf Tiny's visual wake words without its dead channels, 96 px")
+@net(
+    "vww_mobilenet_trimmed",
+    "MLPerf Tiny's visual wake words with the MACs that X-CUBE-AI 8.1 and later execute, 96 px",
+    # X-CUBE-AI states its MACs (4,646,932 with biases and pooling) and weight bytes, not its channels: these lie
+    # between the live and the dense counts, in equal parts for every layer, so that the MACs agree.
+    extra=0.38,
+)
+def vww_pruned(extra: float = 0.0) -> Graph:
+    """Build MLPerf Tiny's vww net as runtimes run it that drop channels whose filters are zero.
+
+    Args:
+        extra: Share of the dead channels that are kept, 0..1; 1 is the dense net.
+    """
+    dense = [_scaled(filters, 0.25) for filters in (64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)]
+    kept = [round(live + extra * (all_ - live)) for live, all_ in zip(VWW_LIVE, dense, strict=True)]
+    strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+    b = GraphBuilder("vww_pruned")
+    x = b.conv2d(b.input("image", (1, 96, 96, 3)), 8, 3, stride=2, padding="same", activation="relu", name="conv1")
+    x = _separable(b, x, list(zip(kept, strides, strict=True)))[-1]
+    return b.build([classifier(b, x, 2, softmax=True)])
+
+
+FD_PLAN = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 4, (1024, 1))
 
 
 @net("fd_mobilenet", "FD-MobileNet 1.0 (fast downsampling), 224 px")
 @net("fd_mobilenet_0_25", "FD-MobileNet 0.25, 224 px", alpha=0.25)
-def fd_mobilenet(resolution: int = 224, classes: int = 1000, alpha: float = 1.0) -> Graph:
+def fd_mobilenet(resolution: int = 224, classes: int = 1000, alpha: float = 1.0, in_channels: int = 3) -> Graph:
     """Build FD-MobileNet (Qin et al., arXiv 1802.03750): 32-fold downsampling within the first twelve layers.
 
     Args:
         resolution: Height and width of the image.
-        classes: Classes.
+        classes: Classes; 0 leaves the dense layer out.
         alpha: Scales every layer's channels.
+        in_channels: Channels of the image; 1 for grey.
     """
     b = GraphBuilder("fd_mobilenet")
-    x = b.input("image", (1, resolution, resolution, 3))
+    x = b.input("image", (1, resolution, resolution, in_channels))
     x = b.conv2d(x, _scaled(32, alpha), 3, stride=2, padding="same", activation="relu", name="conv1")
-    plan = [(64, 2), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 4, (1024, 1)]
-    x = _separable(b, x, [(_scaled(filters, alpha), stride) for filters, stride in plan])
+    x = _separable(b, x, [(_scaled(filters, alpha), stride) for filters, stride in FD_PLAN])[-1]
+    return b.build([classifier(b, x, classes, softmax=True)])
+
+
+# Width of the first convolution and of each of FD-MobileNet's blocks in ST's variant (stm32ai-modelzoo,
+# image_classification/src/models/st_fdmobilenet_v1.py).
+ST_FD_WIDTHS = (0.5, 0.75, 0.625, 0.5, 0.375, *(0.25,) * 7)
+
+
+@net("st_fd_mobilenet_v1", "ST's FD-MobileNet with widths layer by layer, 224 px")
+def st_fd_mobilenet_v1(resolution: int = 224, classes: int = 101, in_channels: int = 3) -> Graph:
+    """Build ST's FD-MobileNet v1: wide early layers, a quarter of the width from the sixth block on.
+
+    Args:
+        resolution: Height and width of the image.
+        classes: Classes; 0 leaves the dense layer out.
+        in_channels: Channels of the image; 1 for grey.
+    """
+    b = GraphBuilder("st_fd_mobilenet_v1")
+    x = b.input("image", (1, resolution, resolution, in_channels))
+    x = b.conv2d(x, _scaled(32, ST_FD_WIDTHS[0]), 3, stride=2, padding="same", activation="relu", name="conv1")
+    widths = zip(FD_PLAN, ST_FD_WIDTHS[1:], strict=True)
+    x = _separable(b, x, [(_scaled(filters, alpha), stride) for (filters, stride), alpha in widths])[-1]
     return b.build([classifier(b, x, classes, softmax=True)])
 
 
@@ -53,36 +110,47 @@ def _scaled(channels: int, alpha: float) -> int:
     return max(int(channels * alpha), 1)
 
 
-def _separable(b: GraphBuilder, x: str, plan: list[tuple[int, int]]) -> str:
+def _separable(b: GraphBuilder, x: str, plan: list[tuple[int, int]]) -> list[str]:
+    """Add depthwise-separable blocks of (filters, stride); return the output of each."""
+    outputs = []
     for i, (filters, stride) in enumerate(plan, start=1):
         x = b.depthwise(x, 3, stride=stride, activation="relu", name=f"dw{i}")
         x = b.conv2d(x, filters, 1, activation="relu", name=f"pw{i}")
-    return x
+        outputs.append(x)
+    return outputs
 
 
 @net("mobilenet_v2", "MobileNet V2 1.0, 224 px")
 @net("mobilenet_v2_0_35", "MobileNet V2 0.35, 128 px", alpha=0.35, resolution=128)
-def mobilenet_v2(resolution: int = 224, classes: int = 1000, alpha: float = 1.0) -> Graph:
+def mobilenet_v2(
+    resolution: int = 224, classes: int = 1000, alpha: float = 1.0, in_channels: int = 3, image_width: int = 0
+) -> Graph:
     """Build MobileNet V2 (Sandler et al., arXiv 1801.04381): inverted residuals with linear bottlenecks.
 
     Args:
-        resolution: Height and width of the image.
-        classes: Classes.
+        resolution: Height of the image, and its width unless that is given.
+        classes: Classes; 0 leaves the dense layer out.
         alpha: Scales every layer's channels; the last convolution keeps 1280 below 1.
+        in_channels: Channels of the image; 1 for grey.
+        image_width: Width of the image; 0 takes its height.
     """
     b = GraphBuilder("mobilenet_v2")
-    x = b.input("image", (1, resolution, resolution, 3))
+    x = mobilenet_v2_body(b, b.input("image", (1, resolution, image_width or resolution, in_channels)), alpha)[-1]
+    return b.build([classifier(b, x, classes)])
+
+
+def mobilenet_v2_body(b: GraphBuilder, x: str, alpha: float) -> list[str]:
+    """Add MobileNet V2 without its classifier; return the outputs of its 17 blocks and of the last convolution."""
     x = b.conv2d(x, divisible(32 * alpha), 3, stride=2, padding="same", activation="relu6", name="conv1")
     plan = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
-    index = 0
+    outputs: list[str] = []
     for expansion, filters, repeats, first_stride in plan:
         for i in range(repeats):
-            index += 1
-            x = inverted_residual(
-                b, x, expansion, divisible(filters * alpha), first_stride if i == 0 else 1, 3, f"block{index}"
-            )
-    x = b.conv2d(x, divisible(1280 * max(alpha, 1.0)), 1, activation="relu6", name="conv_last")
-    return b.build([classifier(b, x, classes)])
+            stride, name = first_stride if i == 0 else 1, f"block{len(outputs) + 1}"
+            x = inverted_residual(b, x, expansion, divisible(filters * alpha), stride, 3, name)
+            outputs.append(x)
+    outputs.append(b.conv2d(x, divisible(1280 * max(alpha, 1.0)), 1, activation="relu6", name="conv_last"))
+    return outputs
 
 
 def inverted_residual(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwsim.graph import Graph, GraphBuilder
 
-from .blocks import classifier
+from .blocks import classifier, scale_and_shift
 from .registry import net
 
 
@@ -65,7 +65,9 @@ def _stem(b: GraphBuilder, resolution: int, width: int) -> str:
 
 @net("resnet8", "ResNet-8 of MLPerf Tiny's image classification, 32 px")
 @net("resnet32", "ResNet-32 v1 for CIFAR, 32 px", blocks=5)
-def resnet_cifar(resolution: int = 32, classes: int = 10, blocks: int = 1, width: int = 16) -> Graph:
+def resnet_cifar(
+    resolution: int = 32, classes: int = 10, blocks: int = 1, width: int = 16, in_channels: int = 3
+) -> Graph:
     """Build a CIFAR ResNet v1 as Keras and MLPerf Tiny do: 1×1 convolutions where a stage changes shape.
 
     Args:
@@ -73,9 +75,10 @@ def resnet_cifar(resolution: int = 32, classes: int = 10, blocks: int = 1, width
         classes: Classes.
         blocks: Blocks in each of three stages; the net has 6·blocks + 2 layers.
         width: Filters of the first stage.
+        in_channels: Channels of the image; 1 for grey.
     """
     b = GraphBuilder("resnet_cifar")
-    x = b.input("image", (1, resolution, resolution, 3))
+    x = b.input("image", (1, resolution, resolution, in_channels))
     x = b.conv2d(x, width, 3, padding="same", activation="relu", name="conv1")
     for stage in range(3):
         for i in range(blocks):
@@ -86,3 +89,35 @@ def resnet_cifar(resolution: int = 32, classes: int = 10, blocks: int = 1, width
                 x = b.conv2d(x, width << stage, 1, stride=stride, padding="same", name=f"{name}.shortcut")
             x = b.binary("add", x, y, activation="relu", name=f"{name}.add")
     return b.build([classifier(b, x, classes, softmax=True)])
+
+
+@net("resnet50_v2", "ResNet-50 v2 (pre-activation, as Keras ships it), 224 px")
+def resnet50_v2(resolution: int = 224, classes: int = 1000, width: int = 64) -> Graph:
+    """Build ResNet-50 v2 (He et al., arXiv 1603.05027) as Keras does: the stride in a stage's last block.
+
+    The norm before each block stands alone, for its input is also the shortcut's; the others are folded.
+
+    Args:
+        resolution: Height and width of the image.
+        classes: Classes; 0 leaves the dense layer out.
+        width: Filters of the first stage's 3×3 convolutions.
+    """
+    b = GraphBuilder("resnet50_v2")
+    x = b.input("image", (1, resolution, resolution, 3))
+    x = b.conv2d(x, width, 7, stride=2, padding=3, name="conv1")
+    x = b.pool("max", x, 3, stride=2, padding=1, name="pool1")
+    for stage, depth in enumerate((3, 4, 6, 3)):
+        inner = width << stage
+        for i in range(depth):
+            name = f"stage{stage + 1}.{i + 1}"
+            stride = 2 if stage < 3 and i == depth - 1 else 1
+            y = scale_and_shift(b, x, f"{name}.norm", activation="relu")
+            if not i:
+                x = b.conv2d(y, 4 * inner, 1, name=f"{name}.shortcut")
+            elif stride > 1:
+                x = b.pool("max", x, 1, stride=stride, name=f"{name}.shortcut")
+            y = b.conv2d(y, inner, 1, activation="relu", name=f"{name}.conv1")
+            y = b.conv2d(y, inner, 3, stride=stride, padding=1, activation="relu", name=f"{name}.conv2")
+            y = b.conv2d(y, 4 * inner, 1, name=f"{name}.conv3")
+            x = b.binary("add", x, y, name=f"{name}.add")
+    return b.build([classifier(b, scale_and_shift(b, x, "norm", activation="relu"), classes, softmax=True)])

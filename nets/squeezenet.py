@@ -7,6 +7,7 @@ from typing import Literal
 from hwsim.errors import NetError
 from hwsim.graph import Graph, GraphBuilder
 
+from .blocks import scale_and_shift
 from .registry import net
 
 Bypass = Literal["none", "simple", "complex"]
@@ -83,16 +84,19 @@ def squeezenet_v1_0(
 
 
 @net("squeezenet_v1_1", "SqueezeNet v1.1: 2.4 times fewer MACs than v1.0 at equal accuracy; 224 px")
-def squeezenet_v1_1(resolution: int = 224, classes: int = 1000, ceil_pooling: bool = True) -> Graph:
+def squeezenet_v1_1(
+    resolution: int = 224, classes: int = 1000, ceil_pooling: bool = True, in_channels: int = 3
+) -> Graph:
     """Build SqueezeNet v1.1 as released (github.com/forresti/SqueezeNet).
 
     Args:
         resolution: Height and width of the image.
         classes: Classes.
         ceil_pooling: Whether pooling keeps partial windows, as Caffe does (it matters at 227, not at 224).
+        in_channels: Channels of the image; 1 for grey.
     """
     b = GraphBuilder("squeezenet_v1_1")
-    x = b.input("image", (1, resolution, resolution, 3))
+    x = b.input("image", (1, resolution, resolution, in_channels))
     x = b.conv2d(x, 64, 3, stride=2, activation="relu", name="conv1")
     x = b.pool("max", x, 3, stride=2, ceil_mode=ceil_pooling, name="pool1")
     for i, (squeeze, expand) in enumerate(
@@ -103,6 +107,36 @@ def squeezenet_v1_1(resolution: int = 224, classes: int = 1000, ceil_pooling: bo
             x = b.pool("max", x, 3, stride=2, ceil_mode=ceil_pooling, name=f"pool{i}")
     x = b.conv2d(x, classes, 1, activation="relu", name="conv10")
     return b.build([_head(b, x)])
+
+
+@net("st_squeezenet_v1_0", "ST's seven-fire variant of SqueezeNet v1.0, 128 px")
+def st_squeezenet_v1_0(resolution: int = 128, classes: int = 5, in_channels: int = 3) -> Graph:
+    """Build what ST calls SqueezeNet v1.0 (stm32ai-modelzoo, image_classification/src/models/squeezenetv10.py).
+
+    Seven fire modules; a norm follows each squeeze layer's ReLU, where no convolution can take it in, and the last
+    convolution's.
+
+    Args:
+        resolution: Height and width of the image.
+        classes: Classes.
+        in_channels: Channels of the image; 1 for grey.
+    """
+    b = GraphBuilder("st_squeezenet_v1_0")
+    x = b.input("image", (1, resolution, resolution, in_channels))
+    x = b.conv2d(x, 96, 7, stride=2, activation="relu", name="conv1")
+    x = b.pool("max", x, 3, stride=2, name="pool1")
+    plan = [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256)]
+    for i, (squeeze, expand) in enumerate(plan, start=2):
+        name = f"fire{i}"
+        x = b.conv2d(x, squeeze, 1, activation="relu", name=f"{name}.squeeze1x1")
+        x = scale_and_shift(b, x, f"{name}.norm")
+        small = b.conv2d(x, expand, 1, activation="relu", name=f"{name}.expand1x1")
+        large = b.conv2d(x, expand, 3, padding=1, activation="relu", name=f"{name}.expand3x3")
+        x = b.concat([small, large], name=f"{name}.concat")
+        if i in (4, 7):
+            x = b.pool("max", x, 3, stride=2, name=f"pool{i}")
+    x = b.conv2d(x, classes, 1, activation="relu", name="conv10")
+    return b.build([_head(b, scale_and_shift(b, x, "norm"))])
 
 
 def _head(b: GraphBuilder, x: str) -> str:
