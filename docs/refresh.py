@@ -135,8 +135,9 @@ def fields_table(model: str) -> str:
     lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
     for field, told in schema["properties"].items():
         default = "required" if field in schema.get("required", ()) else _default(told.get("default"))
-        lines.append(f"| `{field}` | {_value(told)} | {default} | {told.get('description', '')} |".replace("  ", " "))
-    return "\n".join(lines) + "\n"
+        cells = (f"`{field}`", _value(told), default, told.get("description", "–"))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(["", *lines, "", ""])
 
 
 def _default(value: Any) -> str:
@@ -171,6 +172,8 @@ def _value(told: dict[str, Any]) -> str:
         return f"list of {_value(told['items'])}"
     if told["type"] == "object":
         return f"by key: {_value(told['additionalProperties'])}"
+    if told.get("minimum") == told.get("maximum") is not None:
+        return f"{told['minimum']}"
     bounds = [f"{sign}{told[name]:g}" for name, sign in _BOUNDS.items() if name in told]
     return " ".join([_KINDS[told["type"]], *bounds])
 

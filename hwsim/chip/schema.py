@@ -104,7 +104,7 @@ class _Engine(_Model):
 class ArrayEngine(_Engine):
     """A MAC array fed from the nearest memory it reaches."""
 
-    kind: Literal["array"]
+    kind: Literal["array"] = Field(description="Makes it an array.")
     rows: int = Field(gt=0, le=65536, description="Rows of PEs.")
     cols: int = Field(gt=0, le=65536, description="Columns of PEs.")
     dataflows: tuple[str | Dataflow, ...] = Field(min_length=1, description="Names of built-in dataflows, or own ones.")
@@ -123,7 +123,7 @@ class ArrayEngine(_Engine):
 class CoreEngine(_Engine):
     """A processor that runs a kernel library; what the library costs is in its kernel table."""
 
-    kind: Literal["core"]
+    kind: Literal["core"] = Field(description="Makes it a core.")
     core: str = Field(description="The core, such as cortex-m7.")
     cores: int = Field(1, gt=0, le=1024, description="Cores that share a layer, as the kernel table was measured.")
     peak_macs_per_cycle: dict[EngineDType, Positive] = Field(
