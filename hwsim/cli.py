@@ -188,9 +188,12 @@ def _show_table(headers: Sequence[str], rows: Iterable[Sequence[str]], numeric: 
     from rich.table import Table
     from rich.text import Text
 
+    rows, short = list(rows), max(TABLE_WIDTH // 4, 4 * TABLE_WIDTH // (3 * len(headers)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, justify="right" if header in numeric else "left", overflow="fold")
+    for index, header in enumerate(headers):
+        # Short names stay whole: prose, paths and headers of numbers fold before they do.
+        name = header not in numeric and all(len(row[index]) <= short for row in rows)
+        table.add_column(header, justify="right" if header in numeric else "left", overflow="fold", no_wrap=name)
     for row in rows:
         table.add_row(*map(Text, row))
     _print(table)

@@ -35,5 +35,7 @@ def field_cells(chip: Chip) -> list[list[str]]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items())
     name = getattr(value, "name", None)
     return f"{value:g}" if isinstance(value, float) else str(name or value)

@@ -85,6 +85,17 @@ def test_exit_codes(hwsim):
     assert hwsim("compare", "ds_cnn", "resnet8", "--chips", NPU, "--dtype", "int8")[0] == 0
 
 
+def test_names_stay_whole_in_tables(hwsim):
+    nets, chips = ("squeezenet_v1_0", "squeezenet_v1_1"), ("eyeriss", "squeezelerator")
+    _, out, _ = hwsim("compare", *nets, "--chips", ",".join(chips), "--dtype", "int16", "--top", 0)
+    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1][0] in nets]
+    assert rows == [[net, chip] for chip in chips for net in nets]
+    assert max(map(len, out.splitlines())) <= 100
+    shown = hwsim("chips", "show", "stm32h747")[1]
+    assert "engines.m7.peak_macs_per_cycle.float32  1 " in shown
+    assert "x-cube-ai-10.0: cortex-m7_x-cube-ai_10.0" in " ".join(shown.split())
+
+
 BAD = [
     (["evaluate", "squeezenet_v11", NPU], "did you mean 'squeezenet_v1_1'"),
     (["evaluate", "ds_cnn", "stm32h74"], "did you mean 'stm32h747'"),
