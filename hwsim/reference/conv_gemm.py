@@ -11,7 +11,8 @@ that it reads stay in the L2 cache:
    padding and without a cast the ifmap is read in place.
 2. *unfold*: columns (rows, Q, R, S*C) are copied from a strided view; with dilation 1 the S taps of a row are
    neighbours in a channel-last ifmap, so each copied run is S*C long. A 1x1 stride-1 convolution skips this step.
-3. *multiply*: BLAS writes into the ofmap itself, or into one reused accumulator where the dtypes differ.
+3. *multiply*: BLAS writes into the ofmap itself, or into one reused accumulator where the dtypes differ. A bias may
+   ride along as one more row of the filter matrix, against a column of ones: that spares a pass over the ofmap.
 4. *epilogue*: bias, activation or requantisation while the block is still in cache.
 
 Depthwise convolutions have no product to give to BLAS: they multiply and accumulate per tap over runs of Q*C elements,
@@ -36,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.reference.counting import count_macs, multiply
+from hwsim.reference.counting import count_macs
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
@@ -52,10 +53,22 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, pads: Pair) 
     return (size + pads[0] + pads[1] - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def filter_matrix(filters: Array, groups: int = 1, dtype: type[np.floating[Any]] = np.float32) -> Array:
-    """Return the filter (K, R, S, C/groups) as contiguous matrices (groups, R*S*C/groups, K/groups) of ``dtype``."""
+def is_pointwise(kernel: Pair, strides: Pair, padding: Padding) -> bool:
+    """Return whether every ifmap pixel is read once, as it is: then nothing is unfolded."""
+    return kernel == (1, 1) and strides == (1, 1) and padding == ((0, 0), (0, 0))
+
+
+def filter_matrix(
+    filters: Array, groups: int = 1, dtype: type[np.floating[Any]] = np.float32, bias: Array | None = None
+) -> Array:
+    """Return the filter (K, R, S, C/groups) as contiguous matrices (groups, R*S*C/groups, K/groups) of ``dtype``.
+
+    With ``bias`` (K,) each matrix has it as one more row; a pointwise convolution cannot take that.
+    """
     K = filters.shape[0]
     per_group = filters.reshape(groups, K // groups, -1)  # (G, K/G, R*S*C/G)
+    if bias is not None:
+        per_group = np.concatenate([per_group, bias.reshape(groups, -1, 1)], axis=2)
     return np.ascontiguousarray(per_group.transpose(0, 2, 1), dtype=dtype)
 
 
@@ -81,13 +94,14 @@ def conv2d_gemm(
 
     Args:
         x: Ifmap (N, H, W, C) of any dtype; it is cast to the dtype of ``matrix`` block by block.
-        matrix: ``filter_matrix(...)``: (groups, R*S*C/groups, K/groups), float32 or float64.
+        matrix: ``filter_matrix(...)``: (groups, R*S*C/groups, K/groups), float32 or float64; or with a bias row.
         kernel: (R, S).
         strides: (vertical, horizontal).
         padding: ((top, bottom), (left, right)).
         dilations: (vertical, horizontal).
         pad_value: What stands in the padding; the zero point of a quantised ifmap.
-        out: Ofmap (N, P, Q, K) of any dtype, C-contiguous; a new one of the dtype of ``matrix`` when None.
+        out: Ofmap (N, P, Q, K) of any dtype; a new one of the dtype of ``matrix`` when None. Its pixels may lie apart
+            (channels of a wider ofmap) where no epilogue asks for more.
         epilogue: Called per block as ``epilogue(acc, out)``; when None the accumulators are the result.
         splits: Inner bounds at which the reduction R*S*C/groups is cut; the parts are added in float64.
 
@@ -103,16 +117,19 @@ def conv2d_gemm(
     if out is None:
         out = np.empty((N, P, Q, K), matrix.dtype)
     acc_dtype = np.dtype(np.float64) if splits else matrix.dtype
-    pointwise = kernel == (1, 1) and strides == (1, 1) and padding == ((0, 0), (0, 0))
+    pointwise = is_pointwise(kernel, strides, padding)
     if pointwise:
         # Every pixel is a row of the product already: the images of a batch join into one tall matrix.
         x, out_rows = x.reshape(1, N * H, W, C), out.reshape(1, N * H, W, K)
         N, P = 1, N * H
     else:
         out_rows = out
-    row_bytes = Q * (K + (0 if pointwise else R * S * Cg)) * matrix.itemsize
+    taps = R * S * Cg
+    row_bytes = Q * (K + (0 if pointwise else taps)) * matrix.itemsize
     block = block_rows(P, Q, row_bytes)
     columns = None if pointwise else np.empty((block, Q, depth), matrix.dtype)
+    if columns is not None and depth > taps:
+        columns[..., taps] = 1.0  # against the bias row
     scratch = None if out.dtype == acc_dtype else np.empty((block, Q, K), acc_dtype)
     part = np.empty((block * Q, Kg), matrix.dtype) if splits else None
     bounds = (0, *splits, depth)
@@ -127,15 +144,16 @@ def conv2d_gemm(
             if columns is None:
                 columns_2d = loaded.reshape(rows * Q, C)[:, group * Cg : (group + 1) * Cg]
             else:
-                _unfold(loaded, columns[:rows], group, kernel, strides, dilations)
+                _unfold(loaded, columns[:rows], group, Cg, kernel, strides, dilations)
                 columns_2d = columns[:rows].reshape(rows * Q, depth)
             product = acc.reshape(rows * Q, K)[:, group * Kg : (group + 1) * Kg]
+            count_macs(rows * Q * Kg * taps)
             if part is None:
-                multiply(columns_2d, matrix[group], out=product)
+                np.matmul(columns_2d, matrix[group], out=product)
             else:
                 product[...] = 0.0
                 for low, high in pairwise(bounds):
-                    multiply(columns_2d[:, low:high], matrix[group, low:high], out=part[: rows * Q])
+                    np.matmul(columns_2d[:, low:high], matrix[group, low:high], out=part[: rows * Q])
                     product += part[: rows * Q]
         if epilogue is not None:
             epilogue(acc, target)
@@ -253,17 +271,18 @@ class RowLoader:
         return split
 
 
-def _unfold(rows: Array, columns: Array, group: int, kernel: Pair, strides: Pair, dilations: Pair) -> None:
-    """Copy one group's channels of padded ifmap rows (H', W', C) into columns (rows, Q, R*S*C/groups).
+def _unfold(
+    rows: Array, columns: Array, group: int, channels: int, kernel: Pair, strides: Pair, dilations: Pair
+) -> None:
+    """Copy one group's channels of padded ifmap rows (H', W', C) into columns (rows, Q, R*S*channels or more).
 
     A run of neighbouring values is copied as one opaque item: numpy then moves it in one piece, where a copy of
     floats sets up an inner loop for each run; that is 2 to 3 times as fast at the 50 to 200 bytes that are usual here.
     """
     R, S = kernel
-    P, Q, depth = columns.shape
+    P, Q, _ = columns.shape
     by_row, by_column, _ = rows.strides  # that of an axis of size one may be anything, and is not used
     by_channel = rows.itemsize
-    channels = depth // (R * S)
     whole_row = channels == rows.shape[2] and dilations[1] == 1
     run, runs_per_row = (S * channels, 1) if whole_row else (channels, S)
     item = np.dtype((np.void, run * by_channel))
@@ -274,7 +293,9 @@ def _unfold(rows: Array, columns: Array, group: int, kernel: Pair, strides: Pair
         offset=group * channels * by_channel,
         strides=(by_row * strides[0], by_column * strides[1], by_row * dilations[0], by_column * dilations[1]),
     )
-    np.ndarray((P, Q, R, runs_per_row), item, buffer=columns)[...] = taps
+    by_run = run * by_channel
+    steps = (*columns.strides[:2], runs_per_row * by_run, by_run)
+    np.ndarray((P, Q, R, runs_per_row), item, buffer=columns, strides=steps)[...] = taps
 
 
 def block_rows(P: int, Q: int, row_bytes: int, least_pixels: int = 96) -> int:

@@ -43,6 +43,12 @@ def counting() -> Iterator[MacCounter]:
         _counter.reset(token)
 
 
+def take_macs() -> int:
+    """Return the MACs done since they were last taken; 0 outside ``counting``."""
+    counter = _counter.get()
+    return 0 if counter is None else counter.take()
+
+
 def count_macs(macs: int) -> None:
     """Report multiply-accumulates that a kernel does without ``multiply``."""
     counter = _counter.get()

@@ -27,8 +27,9 @@ def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tenso
             return (kernels.conv2d(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None, *geometry),)
 
         return unprepared
-    weights = kernels.conv_weights(filters, op.groups)
-    epilogue = kernels.bias_activation(bias, op.activation, outputs[0].shape[2])
+    weights, epilogue = kernels.prepare_conv2d(
+        filters, bias, op.activation, outputs[0].shape[2], op.strides, op.padding, op.groups
+    )
     return lambda arrays: (kernels.convolve(arrays[0], weights, op.strides, op.padding, op.dilations, epilogue),)
 
 

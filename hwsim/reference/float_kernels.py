@@ -26,6 +26,7 @@ from hwsim.reference.conv_gemm import (
     conv2d_gemm,
     depthwise_taps,
     filter_matrix,
+    is_pointwise,
     output_size,
 )
 from hwsim.reference.counting import multiply
@@ -48,7 +49,8 @@ class ConvWeights:
     """A filter in the form that the convolution core reads; made once, used in every pass.
 
     Attributes:
-        filters: Matrices (groups, R*S*C/groups, K/groups), or taps (R, S, K) where ``depthwise``.
+        filters: Matrices (groups, R*S*C/groups, K/groups), a bias row below perhaps, or taps (R, S, K) where
+            ``depthwise``.
         kernel: (R, S).
         depthwise: Whether every input channel has filters of its own.
     """
@@ -58,12 +60,24 @@ class ConvWeights:
     depthwise: bool
 
 
-def conv_weights(filters: Array, groups: int = 1) -> ConvWeights:  # (K, R, S, C/groups)
-    """Return a filter prepared for ``convolve``."""
+def prepare_conv2d(
+    filters: Array,  # (K, R, S, C/groups)
+    bias: Array | None,  # (K,)
+    activation: FusedActivation | None,
+    columns: int,
+    strides: Pair = (1, 1),
+    padding: Padding = NO_PADDING,
+    groups: int = 1,
+) -> tuple[ConvWeights, Epilogue | None]:
+    """Return filter and epilogue for ``convolve``, for ofmaps ``columns`` pixels wide."""
     kernel = (filters.shape[1], filters.shape[2])
-    depthwise = groups > 1 and filters.shape[3] == 1
-    stored = depthwise_taps(filters) if depthwise else filter_matrix(filters, groups)
-    return ConvWeights(stored, kernel, depthwise)
+    if groups > 1 and filters.shape[3] == 1:
+        weights = ConvWeights(depthwise_taps(filters), kernel, depthwise=True)
+    elif is_pointwise(kernel, strides, padding):
+        weights = ConvWeights(filter_matrix(filters, groups), kernel, depthwise=False)
+    else:
+        weights, bias = ConvWeights(filter_matrix(filters, groups, bias=bias), kernel, depthwise=False), None
+    return weights, bias_activation(bias, activation, columns)
 
 
 def convolve(
@@ -102,8 +116,8 @@ def conv2d(
 ) -> Array:  # (N, P, Q, K)
     """Convolve: ofmap[n, p, q, k] = bias[k] + Σ_rsc ifmap[n, p·stride + r·dilation, …, c] · filter[k, r, s, c]."""
     columns = output_size(x.shape[2], filters.shape[2], strides[1], dilations[1], padding[1])
-    epilogue = bias_activation(bias, activation, columns)
-    return convolve(x, conv_weights(filters, groups), strides, padding, dilations, epilogue)
+    weights, epilogue = prepare_conv2d(filters, bias, activation, columns, strides, padding, groups)
+    return convolve(x, weights, strides, padding, dilations, epilogue)
 
 
 def conv_transpose2d(
@@ -207,20 +221,30 @@ def pool2d(
         divisor = np.multiply.outer(*counts)[..., None]  # (P, Q, 1)
 
     # Rows first, then columns: R + S - 2 operations for each ofmap element instead of R·S - 1.
-    block = block_rows(P, Q, (W * C * strides[0] + 2 * Q * C) * dtype.itemsize)
+    width = W + sum(hanging[1])
+    block = block_rows(P, Q, (W * C * strides[0] + width * C + Q * C) * dtype.itemsize, least_pixels=1)
     reach = (kernel[0] - 1) * dilations[0] + 1
     load = RowLoader(x, (block - 1) * strides[0] + reach, (hanging[0], hanging[1]), float(neutral), dtype)
+    down = np.empty((block, width, C), dtype)
+    across = None if out.dtype == dtype else np.empty((block, Q, C), dtype)
     for image, start, stop in blocks(N, P, block):
         rows = load(image, start * strides[0], (stop - 1) * strides[0] + reach)  # (rows, W', C)
-        down = _combined(rows, combine, kernel[0], strides[0], dilations[0], stop - start)
-        across = _combined(down.swapaxes(0, 1), combine, kernel[1], strides[1], dilations[1], Q).swapaxes(0, 1)
-        out[image, start:stop] = across if divisor is None else across / divisor[start:stop]
+        target = out[image, start:stop]
+        columns, pooled = down[: stop - start], target if across is None else across[: stop - start]
+        _combine(rows, columns, combine, kernel[0], strides[0], dilations[0])
+        _combine(columns.swapaxes(0, 1), pooled.swapaxes(0, 1), combine, kernel[1], strides[1], dilations[1])
+        if divisor is not None:
+            np.divide(pooled, divisor[start:stop], out=target, casting="same_kind")
     return out
 
 
 def global_pool(x: Array, function: PoolFunction) -> Array:  # (N, H, W, C) -> (N, 1, 1, C)
-    """Take the maximum or the average of the whole image."""
-    return reduce_axes(x, "max" if function == "max" else "mean", (1, 2), keepdims=True)
+    """Take the maximum or the average of the whole image; sums in float32 along columns, then float64 along a row."""
+    if function == "max":
+        return reduce_axes(x, "max", (1, 2), keepdims=True)
+    row = x.sum(axis=1, keepdims=True).sum(axis=2, keepdims=True, dtype=np.float64)
+    result: Array = (row / (x.shape[1] * x.shape[2])).astype(x.dtype)
+    return result
 
 
 def reduce_axes(x: Array, function: ReduceFunction, axes: Sequence[int], *, keepdims: bool = False) -> Array:
@@ -310,40 +334,40 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
 def bias_activation(bias: Array | None, activation: FusedActivation | None, columns: int) -> Epilogue | None:
     """Return the epilogue that adds a bias (K,) and clips, for ofmaps ``columns`` pixels wide; None where neither is.
 
-    Bias and bounds are written out for a whole row of the ofmap: numpy runs such long operands through its vector
-    loops, at twice (bias) and four times (bounds) the speed of broadcast ones.
+    Bias and bound are written out for a whole row of the ofmap: numpy takes half the time with operands as long as
+    that. (Two bounds at once are quick as they are.)
     """
     if bias is None and activation is None:
         return None
     row_bias = None if bias is None else np.tile(bias, columns)
     low, high = (None, None) if activation is None else ACTIVATION_BOUNDS[activation]
-    limits: list[tuple[np.ufunc, Array | float]] = [
-        (ufunc, bound) for ufunc, bound in ((np.maximum, low), (np.minimum, high)) if bound is not None
-    ]
-    row_limits: list[tuple[np.ufunc, Array]] = []
+    row_low: list[Array] = []
 
     def epilogue(acc: Array, out: Array) -> None:
         assert acc is out, "float kernels accumulate in the ofmap"
         rows = out.reshape(len(out), -1)  # (rows, Q*K)
-        if not row_limits:
-            row_limits.extend((ufunc, np.full(rows.shape[1], bound, out.dtype)) for ufunc, bound in limits)
         if row_bias is not None:
             rows += row_bias
-        for ufunc, bound in row_limits:
-            ufunc(rows, bound, out=rows)
+        if high is not None:
+            rows.clip(low, high, out=rows)
+        elif low is not None:
+            if not row_low:
+                row_low.append(np.full(rows.shape[1], low, out.dtype))
+            np.maximum(rows, row_low[0], out=rows)
 
     return epilogue
 
 
-def _combined(x: Array, combine: np.ufunc, taps: int, stride: int, dilation: int, positions: int) -> Array:
+def _combine(x: Array, out: Array, combine: np.ufunc, taps: int, stride: int, dilation: int) -> None:
     """Combine sliding windows along the first axis: (size, …) -> (positions, …)."""
-    windows = [x[tap * dilation : tap * dilation + (positions - 1) * stride + 1 : stride] for tap in range(taps)]
+    last = (len(out) - 1) * stride + 1
+    windows = [x[tap * dilation : tap * dilation + last : stride] for tap in range(taps)]
     if taps == 1:
-        return windows[0]
-    result: Array = combine(windows[0], windows[1])
+        out[...] = windows[0]
+        return
+    combine(windows[0], windows[1], out=out)
     for window in windows[2:]:
-        combine(result, window, out=result)
-    return result
+        combine(out, window, out=out)
 
 
 def _window_counts(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from hwsim.errors import ForwardError, did_you_mean
 from hwsim.graph import Graph, Layer, Shape, Tensor
 from hwsim.graph.ops import Dequantize, Unknown
+from hwsim.reference.counting import take_macs
 from hwsim.reference.float_dispatch import FLOAT_BINDERS, LAYOUT_BINDERS, dequantized
+from hwsim.reference.joined import bind_joined, joinable
 from hwsim.reference.step import Array, Binder, Step, numpy_dtype
 
 
@@ -41,11 +43,33 @@ class BoundLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedLayers:
+    """Convolutions and the concatenation of their outputs, ready to run as one (see ``joined``).
+
+    Attributes:
+        layers: The layers; that of the concatenation is the last.
+        step: Takes the convolutions' ifmaps and returns each layer's output with its MACs.
+    """
+
+    layers: tuple[BoundLayer, ...]
+    step: Callable[[Sequence[Array]], list[tuple[Array, int]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A graph ready to run: its layers in order, and what the user should know about the way they run."""
 
-    layers: tuple[BoundLayer, ...]
+    parts: tuple[BoundLayer | JoinedLayers, ...]
     warning: str | None
+
+
+class LayerRun(NamedTuple):
+    """One layer just run: what it read (constants included) and wrote, and its MACs where ``counting``."""
+
+    layer: Layer
+    inputs: Sequence[Array]
+    outputs: Sequence[Array]
+    macs: int
 
 
 def forward(graph: Graph, inputs: Mapping[str, NDArray[Any]], *, every: bool = False) -> dict[str, NDArray[Any]]:
@@ -69,9 +93,9 @@ def forward(graph: Graph, inputs: Mapping[str, NDArray[Any]], *, every: bool = F
     if program.warning:
         warnings.warn(program.warning, UserWarning, stacklevel=2)
     results: dict[str, Array] = {}
-    for bound_layer, _, outputs in run(program, values):
+    for ran in run(program, values):
         if every:
-            results.update(zip(bound_layer.layer.outputs, outputs, strict=True))
+            results.update(zip(ran.layer.outputs, ran.outputs, strict=True))
     for name in graph.outputs:
         results[name] = _in_file_layout(graph.tensors[name], values[name])
     return results
@@ -126,26 +150,39 @@ def bound(graph: Graph) -> Program:
     return program
 
 
-def run(program: Program, values: dict[str, Array]) -> Iterator[tuple[BoundLayer, Sequence[Array], Sequence[Array]]]:
+def run(program: Program, values: dict[str, Array]) -> Iterator[LayerRun]:
     """Run the layers in order and yield each with its inputs and outputs.
 
     ``values`` holds the graph's inputs; outputs are added to it, and what nothing reads any more is taken away.
     """
-    for bound_layer in program.layers:
-        layer = bound_layer.layer
-        arrays = [
-            bound_layer.constants[index] if index in bound_layer.constants else values[name]
-            for index, name in enumerate(layer.inputs)
-        ]
-        try:
-            outputs = bound_layer.step(arrays)
-        except (IndexError, ValueError) as error:
-            # Shapes were checked when the graph was built; what is left are values, such as an index outside a table.
-            raise ForwardError(f"layer {layer.name!r} ({type(layer.op).__name__}) cannot run: {error}") from error
-        values.update(zip(layer.outputs, outputs, strict=True))
-        yield bound_layer, arrays, outputs
-        for name in bound_layer.last_reads:
-            del values[name]
+    for part in program.parts:
+        if isinstance(part, JoinedLayers):
+            layers = part.layers
+            ran = part.step([values[bound_layer.layer.inputs[0]] for bound_layer in layers[:-1]])
+            values.update((layers[i].layer.outputs[0], output) for i, (output, _) in enumerate(ran))
+            results: list[tuple[Sequence[Array], int]] = [((output,), macs) for output, macs in ran]
+            read = [_inputs(bound_layer, values) for bound_layer in layers]
+        else:
+            layers, read = (part,), [_inputs(part, values)]
+            try:
+                outputs = part.step(read[0])
+            except (IndexError, ValueError) as error:
+                # Shapes were checked when the graph was built; what is left are values, such as an index outside a
+                # table.
+                kind = type(part.layer.op).__name__
+                raise ForwardError(f"layer {part.layer.name!r} ({kind}) cannot run: {error}") from error
+            values.update(zip(part.layer.outputs, outputs, strict=True))
+            results = [(outputs, take_macs())]
+        for bound_layer, arrays, (outputs, macs) in zip(layers, read, results, strict=True):
+            yield LayerRun(bound_layer.layer, arrays, outputs, macs)
+            for name in bound_layer.last_reads:
+                del values[name]
+
+
+def _inputs(bound_layer: BoundLayer, values: Mapping[str, Array]) -> list[Array]:
+    constants = bound_layer.constants
+    names = bound_layer.layer.inputs
+    return [constants[index] if index in constants else values[name] for index, name in enumerate(names)]
 
 
 _programs: dict[int, Program] = {}  # by the identity of the graph: its equality compares all weights
@@ -181,6 +218,12 @@ def _bind(graph: Graph) -> Program:
             index: tensor.data for index, tensor in enumerate(inputs) if tensor.constant and tensor.data is not None
         }
         layers.append(BoundLayer(layer, step, constants, tuple(last_reads.get(layer.name, ()))))
+    parts: list[BoundLayer | JoinedLayers] = []
+    position = 0
+    while position < len(layers):
+        count = joinable(graph, position)
+        parts.append(_joined(graph, layers[position : position + count]) if count else layers[position])
+        position += max(count, 1)
     warning = None
     if hybrid:
         shown = ", ".join(map(repr, hybrid[:3])) + (f" and {len(hybrid) - 3} more" if len(hybrid) > 3 else "")
@@ -188,7 +231,12 @@ def _bind(graph: Graph) -> Program:
             f"net {graph.name!r}: quantised weights meet float activations in {shown}: run as plain float on "
             "dequantised weights, where the model's own runtime would quantise the activations on the way"
         )
-    return Program(tuple(layers), warning)
+    return Program(tuple(parts), warning)
+
+
+def _joined(graph: Graph, layers: Sequence[BoundLayer]) -> JoinedLayers:
+    constants = [(bound_layer.constants[1], bound_layer.constants.get(2)) for bound_layer in layers[:-1]]
+    return JoinedLayers(tuple(layers), bind_joined(graph, [bound_layer.layer for bound_layer in layers], constants))
 
 
 def _binder(graph: Graph, layer: Layer, *, quantised: bool) -> Binder:

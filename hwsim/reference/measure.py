@@ -56,9 +56,9 @@ def measure(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> list[LayerMeasu
     """
     values = checked_inputs(graph, inputs)
     rows = []
-    with counting() as counter:
-        for bound_layer, arrays, outputs in run(bound(graph), values):
-            layer = bound_layer.layer
+    with counting():
+        for ran in run(bound(graph), values):
+            layer, arrays, outputs = ran.layer, ran.inputs, ran.outputs
             read = [graph.tensors[name] for name in layer.inputs]
             written = [graph.tensors[name] for name in layer.outputs]
             weights = [(t, t.data) for t in read if t.constant and t.data is not None]
@@ -69,7 +69,7 @@ def measure(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> list[LayerMeasu
                 LayerMeasurement(
                     layer=layer.name,
                     kind=layer.op.kind,
-                    macs=counter.take(),
+                    macs=ran.macs,
                     weight_zero_fraction=_zero_fraction(weights),
                     ifmap_zero_fraction=_zero_fraction(ifmaps),
                     ofmap_zero_fraction=_zero_fraction(ofmaps),

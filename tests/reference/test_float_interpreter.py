@@ -57,7 +57,7 @@ def test_a_second_pass_gives_the_same_and_leaves_inputs_and_weights_alone() -> N
 def test_tensors_are_freed_after_their_last_reader() -> None:
     net = residual_net()
     values = interpreter.checked_inputs(net, picture())
-    alive = {bound.layer.name: set(values) for bound, _, _ in interpreter.run(interpreter.bound(net), values)}
+    alive = {ran.layer.name: set(values) for ran in interpreter.run(interpreter.bound(net), values)}
     # when the pool runs, everything before the join has gone, and the pool's own output has come
     assert alive["pool"] == {"join", "pool"}
     assert alive["project"] == {"stem", "depthwise", "project"}
