@@ -93,7 +93,7 @@ def test_names_stay_whole_in_tables(hwsim):
     assert max(map(len, out.splitlines())) <= 100
     shown = hwsim("chips", "show", "stm32h747")[1]
     assert "engines.m7.peak_macs_per_cycle.float32  1 " in shown
-    assert "x-cube-ai-10.0: cortex-m7_x-cube-ai_10.0" in " ".join(shown.split())
+    assert "engines.m7.kernels                      x-cube-ai-10.0: " in shown
 
 
 BAD = [
