@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hwsim.chip import Dataflow
 from hwsim.cost.nest import Axis, Nest
-from hwsim.cost.spatial import tile_cycles
+from hwsim.cost.spatial import buffer_traffic, tile_cycles
 from hwsim.units import BITS_PER_BYTE
 
 Ints = npt.NDArray[np.int64]
@@ -83,7 +83,8 @@ class Candidates:
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
 
-# Everything a latency, an energy or a traffic is computed from; a candidate no better in any of these can't win.
+# What a latency, an energy or a traffic is computed from, besides the buffer's accesses; a candidate no better in any
+# of these and those can't win.
 READ_BY_OBJECTIVES = (
     "footprint_bytes",
     "cycles",
@@ -166,8 +167,10 @@ def candidates(
 ) -> Candidates:
     """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front."""
     space = mapspace(nest, rows, cols, dataflows, psum_bytes, double_buffered)
-    columns = np.stack([getattr(space, name) for name in READ_BY_OBJECTIVES], axis=1)
-    return space.take(non_dominated(columns))
+    traffic = [buffer_traffic(nest, dataflow, rows, cols) for dataflow in dataflows]
+    buffer_reads = np.array([t.ifmap_bytes + t.filter_bytes for t in traffic], dtype=np.int64)[space.dataflow]
+    columns = [*(getattr(space, name) for name in READ_BY_OBJECTIVES), buffer_reads]
+    return space.take(non_dominated(np.stack(columns, axis=1)))
 
 
 def non_dominated(columns: Ints) -> npt.NDArray[np.intp]:

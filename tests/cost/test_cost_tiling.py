@@ -177,14 +177,17 @@ def test_pruning_keeps_an_optimum_for_every_objective(seed):
     space = mapspace(nest, 4, 6, (WS, OS), 4, True)
     front = candidates(nest, 4, 6, (WS, OS), 4, True)
     assert len(front) < len(space)
+    traffic = [buffer_traffic(nest, dataflow, 4, 6) for dataflow in (WS, OS)]
+    reads = np.array([t.ifmap_bytes + t.filter_bytes for t in traffic])
     for _ in range(30):
-        weights = rng.exponential(size=4) * (rng.random(4) < 0.7)
+        weights = rng.exponential(size=5) * (rng.random(5) < 0.7)
         capacity = rng.choice(space.footprint_bytes)
 
         def value(c, weights=weights, capacity=capacity):
             moved = weights[1] * c.ifmap_bytes + weights[2] * c.filter_bytes
             fill = weights[1] * c.ifmap_fill_bytes + weights[2] * c.filter_fill_bytes + c.drain_bytes
             total = np.maximum(weights[0] * c.cycles, moved) + fill + weights[3] * c.transfers
+            total = total + weights[4] * reads[c.dataflow]
             return np.where(c.footprint_bytes <= capacity, total, np.inf).min()
 
         assert value(front) == value(space)
