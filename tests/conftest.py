@@ -1,5 +1,6 @@
 """Toy chips with round numbers, and toy nets, for arithmetic that fits a comment."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hwsim.chip import load_chip
 from hwsim.graph import GraphBuilder
 
 DATA = Path(__file__).parent / "data"
+
+# CI services force colours or widths on whatever is printed; what the tests compare is plain.
+for variable in ("FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(variable, None)
 
 
 @pytest.fixture
