@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hwsim.chip.paths import field_paths, source_of
+from collections.abc import Collection, Sequence
+
+from hwsim.chip.paths import LISTS, field_paths, short_path, sources_of
 from hwsim.chip.schema import ArrayEngine, ChipFields, CoreEngine
 
 # Fields that state no physics, whose source nobody asks for.
@@ -21,21 +23,45 @@ UNSOURCED = (
 )
 
 
-def assumptions(chip: ChipFields) -> tuple[str, ...]:
-    """Return a line for each default taken, and one for all fields whose source is "assumed"."""
+def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return a line for the defaults taken, and one for the fields whose source is "assumed".
+
+    Args:
+        chip: The chip.
+        used: Names of the engines and memories that matter; None is all of them.
+    """
     lines = []
-    if chip.static_mw is None and any(_priced_by_parts(engine) for engine in chip.engines):
-        lines.append("static power 0 mW")
-    for engine in chip.engines:
+    engines = [engine for engine in chip.engines if used is None or engine.name in used]
+    defaults = []
+    if chip.static_mw is None and any(_priced_by_parts(engine) for engine in engines):
+        defaults.append("static power 0 mW")
+    for engine in engines:
         if isinstance(engine, ArrayEngine):
-            lines += _array_defaults(engine, chip)
-    physics = [path for path in field_paths(chip) if path.rpartition(".")[2] not in UNSOURCED]
-    assumed = [path for path in physics if source_of(chip, path).startswith("assumed")]
+            defaults += _array_defaults(engine, chip)
+    if defaults:
+        lines.append("left open: " + "; ".join(dict.fromkeys(defaults)))
+    physics = [path for path in field_paths(chip) if path.rpartition(".")[2] not in UNSOURCED and _matters(path, used)]
+    sources = sources_of(chip, physics)
+    assumed = [path for path, source in zip(physics, sources, strict=True) if source.startswith("assumed")]
     if assumed == physics:
-        lines.append("all values of the profile")
+        lines.append("values: all of the profile")
     elif assumed:
-        lines.append("values: " + ", ".join(assumed))
-    return tuple(dict.fromkeys(lines))
+        lines.append("values: " + ", ".join(_grouped(assumed)))
+    return tuple(lines)
+
+
+def _matters(path: str, used: Collection[str] | None) -> bool:
+    head, _, rest = path.partition(".")
+    return used is None or head not in LISTS or rest.partition(".")[0] in used
+
+
+def _grouped(paths: Sequence[str]) -> list[str]:
+    """Return paths with the fields of one engine or memory together: ``flash size_kib and latency_cycles``."""
+    fields: dict[str, list[str]] = {}
+    for path in paths:
+        owner, _, field = short_path(path).partition(".") if path.partition(".")[0] in LISTS else ("", "", path)
+        fields.setdefault(owner, []).append(field)
+    return [f"{owner} {' and '.join(names)}".strip() for owner, names in fields.items()]
 
 
 def _priced_by_parts(engine: ArrayEngine | CoreEngine) -> bool:

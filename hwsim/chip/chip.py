@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
 from hwsim.chip.assumptions import assumptions
-from hwsim.chip.paths import changed_fields, source_of, value_at
+from hwsim.chip.paths import changed_fields, fields_of, source_of, value_at
 from hwsim.chip.problems import told
 from hwsim.chip.rules import broken_rules
 from hwsim.chip.schema import ChipFields, CoreEngine, plain
@@ -48,13 +48,27 @@ class Chip(ChipFields):
         """
         return value_at(self, path)
 
+    def fields(self) -> list[str]:
+        """Return the path of every field that ``replace`` takes."""
+        return fields_of(self)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Names of the kernel libraries that its cores can run, each once."""
+        names = (name for engine in self.engines if isinstance(engine, CoreEngine) for name in engine.kernels)
+        return tuple(dict.fromkeys(names))
+
     def source_of(self, path: str) -> str:
         """Return where a field's number is from: the source of the longest key that covers the path."""
         return source_of(self, path)
 
-    def assumptions(self) -> tuple[str, ...]:
-        """Return what stands in for what the profile leaves open, and which of its numbers are assumed."""
-        return assumptions(self)
+    def assumptions(self, used: Collection[str] | None = None) -> tuple[str, ...]:
+        """Return what stands in for what the profile leaves open, and which of its numbers are assumed.
+
+        Args:
+            used: Names of the engines and memories that matter; None is all of them.
+        """
+        return assumptions(self, used)
 
 
 def _changed(chip: Chip, changes: Mapping[str, Any]) -> Chip:

@@ -74,6 +74,11 @@ class KernelTable(BaseModel):
     fit_error: FitError | None = Field(None, description="In-sample error of the fit.")
     sources: dict[str, str] = Field(min_length=1, description="Field or * -> document and table.")
 
+    def has(self, dtype: str, kind: str) -> bool:
+        """Return whether the table has costs of a layer kind at a dtype; uint8 runs as int8."""
+        kinds = self.dtypes.get("int8" if dtype == "uint8" else dtype)  # type: ignore[call-overload]
+        return kinds is not None and kind in kinds
+
     def cost(self, dtype: str, kind: str, *, where: str) -> KernelCost:
         """Return the costs of a layer kind at a dtype; uint8 runs as int8.
 

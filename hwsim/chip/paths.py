@@ -15,6 +15,7 @@ from hwsim.errors import UsageError, did_you_mean
 # Fields that state one quantity in different units; giving one takes the others away.
 ALTERNATIVES = (("size_bytes", "size_kib", "size_mib"), ("bytes_per_cycle", "gb_per_s"))
 LISTS = ("engines", "memories")
+NOT_GIVEN = "not given"
 # What an item of a list is; changing it would make another item.
 IDENTITY = {"engines": ("name", "kind"), "memories": ("name",)}
 # Tables whose keys are fields of their own.
@@ -52,13 +53,18 @@ def settable_paths(owners: Mapping[str, type[BaseModel]]) -> list[str]:
     return paths
 
 
+def fields_of(chip: ChipFields) -> list[str]:
+    """Return the path of every field of a chip that ``replace`` takes."""
+    return settable_paths({owner: type(model) for owner, model in _owners(chip).items()})
+
+
 def full_path(chip: ChipFields, path: str) -> str:
     """Return a path with its list named: ``sram.size_kib`` becomes ``memories.sram.size_kib``.
 
     Raises:
         UsageError: It names no field, or two.
     """
-    known = settable_paths({owner: type(model) for owner, model in _owners(chip).items()})
+    known = fields_of(chip)
     if path in known:
         return path
     short = [(short_path(name), name) for name in known]
@@ -150,9 +156,19 @@ def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, An
 
 def source_of(chip: ChipFields, path: str) -> str:
     """Return the source of the longest key that covers a path; see ``Chip.source_of``."""
-    whole = full_path(chip, path)
-    forms = (whole, short_path(whole))
-    covering = [key for key in chip.sources if any(form == key or form.startswith(f"{key}.") for form in forms)]
+    return sources_of(chip, [full_path(chip, path)])[0]
+
+
+def sources_of(chip: ChipFields, paths: Sequence[str]) -> list[str]:
+    """Return the source of each full path: that of the longest key that covers it."""
+    return [_source(chip.sources, path) for path in paths]
+
+
+def _source(sources: Mapping[str, str], path: str) -> str:
     # A key says more the more fields of a path it names, whether it names the list or leaves it out.
-    best = max(covering, key=lambda key: key.count(".") + (key.split(".")[0] not in LISTS), default="*")
-    return chip.sources.get(best, "not given")
+    covering = []
+    for form in {path, short_path(path)}:
+        words = form.split(".")
+        keys = (".".join(words[:length]) for length in range(1, len(words) + 1))
+        covering += [(key.count(".") + (form != path), key) for key in keys if key in sources]
+    return sources[max(covering)[1]] if covering else sources.get("*", NOT_GIVEN)

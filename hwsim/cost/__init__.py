@@ -3,7 +3,9 @@
 from hwsim.cost.arena import Arena, Placement, plan_arena
 from hwsim.cost.array import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
-from hwsim.cost.model import NOBODY, cost, engine_kinds, engine_rate
+from hwsim.cost.dtype import natural_dtype, net_dtype
+from hwsim.cost.model import NOBODY, cost, engine_rate
+from hwsim.cost.takers import Taken, engine_kinds
 from hwsim.cost.tiling import ORDERS
 from hwsim.cost.workload import Row, Workload, lower
 
@@ -17,10 +19,13 @@ __all__ = [
     "Costs",
     "Placement",
     "Row",
+    "Taken",
     "Workload",
     "cost",
     "engine_kinds",
     "engine_rate",
     "lower",
+    "natural_dtype",
+    "net_dtype",
     "plan_arena",
 ]

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
+from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints
 from hwsim.cost.arena import Arena, plan_arena
 from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, READ, WRITE, Costs
 from hwsim.cost.residency import Residency, place
 from hwsim.cost.vector import stream_layers
-from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload, lower
+from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
-from hwsim.graph import Graph
 from hwsim.units import BYTES_PER_KIB, J_PER_PJ
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +87,7 @@ def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
         if row.kind in (FREE, UNKNOWN):
             continue
         for index, engine in enumerate(chip.engines):
-            if row.kind in engine.takes and _has_rate(engine, row):
+            if row.kind in engine.takes and has_rate(engine, row):
                 assigned[position] = index
                 break
         else:
@@ -112,7 +111,8 @@ def engine_rate(engine: ArrayEngine | CoreEngine, dtype: str) -> float:
     return rates.get("int8" if dtype == "uint8" else dtype, np.nan)
 
 
-def _has_rate(engine: ArrayEngine | CoreEngine, row: Row) -> bool:
+def has_rate(engine: ArrayEngine | CoreEngine, row: Row) -> bool:
+    """Return whether an engine does a layer's MACs at its dtype; of a core its kernel table says so, when asked."""
     if isinstance(engine, CoreEngine) or row.nest is None:
         return True
     return row.dtype in engine.macs_per_pe or (row.dtype == "uint8" and "int8" in engine.macs_per_pe)
@@ -275,20 +275,3 @@ class _Ledger:
 
     def _column(self, rows: Sequence[Row], name: str) -> Ints:
         return np.array([getattr(row, name) for row in rows], dtype=np.int64)[:, None]
-
-
-def engine_kinds(graph: Graph, chip: Chip) -> list[tuple[str, str, int, str]]:
-    """Return (kind, dtype, number of layers, engine) for every kind of layer of a net, in order of appearance.
-
-    The engine is the name of the one that would run them, ``none needed``, or ``NONE`` where no engine takes the kind.
-    """
-    alike: dict[tuple[str, str], list[Row]] = {}
-    for row in lower(graph).rows:
-        alike.setdefault((row.kind, row.dtype), []).append(row)
-    return [(kind, dtype, len(rows), _taker(chip, rows[0])) for (kind, dtype), rows in alike.items()]
-
-
-def _taker(chip: Chip, row: Row) -> str:
-    if row.kind == FREE:
-        return "none needed"
-    return next((e.name for e in chip.engines if row.kind in e.takes and _has_rate(e, row)), "NONE")

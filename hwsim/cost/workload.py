@@ -73,6 +73,7 @@ class Row:
         ifmap_bytes: Activation bytes read at least once.
         filter_bytes: Stored bytes read at least once (weights, biases, tables).
         ofmap_bytes: Activation bytes written.
+        stored_bytes: All of the constants it reads from, a whole embedding table even where it reads a row.
         ifmap_elements: Activation elements read.
         ofmap_elements: Activation elements written.
         activation_filter: Whether the nest's filter is an activation (a product of two activations).
@@ -88,6 +89,7 @@ class Row:
     ifmap_bytes: int
     filter_bytes: int
     ofmap_bytes: int
+    stored_bytes: int
     ifmap_elements: int
     ofmap_elements: int
     activation_filter: bool = False
@@ -215,6 +217,7 @@ def _row(graph: Graph, layer: Layer, batch: int, recast: _Recast) -> Row:
         ifmap_bytes=0 if free else ifmap_bytes,
         filter_bytes=0 if free else filter_bytes,
         ofmap_bytes=0 if free else batch * sum(map(recast.bytes, outputs)),
+        stored_bytes=sum(map(recast.bytes, constants)),
         ifmap_elements=batch * sum(tensor.elements for tensor in activations),
         ofmap_elements=batch * sum(tensor.elements for tensor in outputs),
         activation_filter=nest is not None and not inputs[1].constant,

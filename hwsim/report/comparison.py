@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
 from hwsim.errors import UsageError, did_you_mean
 from hwsim.report.record import Report
+from hwsim.report.words import rounded, scaled
 from hwsim.units import BYTES_PER_KIB, J_PER_MJ, S_PER_MS
 
 # What can be compared and guarded: name -> (unit in SI, how to read it off a report or a layer).
@@ -85,6 +87,35 @@ class Comparison:
         after = {layer.name: layer.latency_s for layer in other.layers}
         found = [Delta(name, before.get(name), after.get(name)) for name in before | after]
         return sorted(found, key=lambda delta: (-abs(delta.change_s), delta.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return totals and, for each report after the first, the layers that differ, as JSON values."""
+        from hwsim.report.export import clean
+
+        changes = [
+            {"net": report.net, "chip": report.chip, "layers": [asdict(delta) for delta in self.deltas(index)]}
+            for index, report in enumerate(self.reports)
+            if index
+        ]
+        whole: dict[str, Any] = clean({"totals": self.totals(), "deltas": changes})
+        return whole
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return ``to_dict`` as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def __str__(self) -> str:
+        """Return the one line a person would quote: the fastest, and by how much."""
+        running = [report for report in self.reports if report.runs]
+        if not running:
+            return f"none of the {len(self.reports)} runs"
+        best, base = min(running, key=lambda report: report.latency_s), self.reports[0]
+        told = f"fastest: {best.net} on {best.chip}, {scaled(best.latency_s, 's')}"
+        if best is base:
+            return f"{told}, the first of {len(self.reports)}"
+        if not base.runs:
+            return f"{told}; the first does not run"
+        return f"{told}, {rounded(base.latency_s / best.latency_s)} times as fast as the first"
 
     def broken(self, rules: Sequence[str]) -> list[str]:
         """Return a sentence for every rule that some report after the first breaks.

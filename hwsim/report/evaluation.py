@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import nan
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
-from hwsim.cost import NOBODY, ORDERS, Costs, cost, engine_rate, lower
+from hwsim.cost import (
+    DIRECTIONS,
+    NOBODY,
+    ORDERS,
+    TENSOR_KINDS,
+    Costs,
+    cost,
+    engine_rate,
+    lower,
+    natural_dtype,
+    net_dtype,
+)
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
 from hwsim.report.record import LayerReport, LiveTensor, Mapping, MemoryReport, Report
+from hwsim.report.way_out import ways_out
 from hwsim.report.words import human_bytes
+
+Amount = TypeVar("Amount", int, float)
+# What crosses a memory's port, in the order of the cost record's axes.
+FLOWS = tuple(f"{direction}_{tensor}" for direction in DIRECTIONS for tensor in TENSOR_KINDS)
 
 
 def evaluate(
@@ -33,7 +50,8 @@ def evaluate(
         net: From ``load_net`` or a ``GraphBuilder``.
         chip: From ``load_chip``.
         batch: Images that run together.
-        dtype: Cost the whole net at this dtype (``"int8"`` for a float net on an integer engine); None keeps its own.
+        dtype: Cost the whole net at this dtype (``"int8"`` for a float net on an integer engine). None keeps the net's
+            own; a net without weights, which has none, takes what the chip's first engine is made for.
         objective: What array mappings are chosen for: ``latency``, ``energy``, ``edp`` or ``traffic``.
         place: ``{"weights": memory}`` or ``{"activations": memory}``, to overrule the nearest that has room.
 
@@ -45,8 +63,13 @@ def evaluate(
         raise UsageError(f"evaluate takes a Graph, not {net!r}: load it with hwsim.load_net")
     if not isinstance(chip, Chip):
         raise UsageError(f"evaluate takes a Chip, not {chip!r}: load it with hwsim.load_chip")
-    workload = lower(net, batch=batch, dtype=dtype)
-    return report_at(cost(workload, HardwarePoints.of(chip), objective=objective, placed=place), 0, dtype=dtype)
+    chosen = dtype or natural_dtype(net, chip)
+    costs = cost(lower(net, batch=batch, dtype=chosen), HardwarePoints.of(chip), objective=objective, placed=place)
+    report = report_at(costs, 0, dtype=chosen)
+    if chosen == dtype:
+        return report
+    line = f"dtype {chosen}, for the net has no weights and {chip.engines[0].name} does no {net_dtype(net)} MACs"
+    return replace(report, assumptions=(line, *report.assumptions))
 
 
 def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report:
@@ -64,6 +87,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
     clock = costs.points.engine(first.name).clock_hz
     unmappable = _unmappable(costs, point)
     arena = costs.arena
+    reason = _reason(costs, memories, unmappable)
     return Report(
         net=workload.graph.name,
         chip=chip.name,
@@ -75,7 +99,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         peak_macs_per_s=_peaks(costs, point),
         params=workload.graph.params,
         param_bytes=workload.weight_bytes,
-        layers=_layers(costs, point, unmappable),
+        layers=_layers(costs, point, unmappable, runs=not reason),
         memories=memories,
         arena=tuple(
             LiveTensor(
@@ -89,45 +113,72 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         ),
         arena_lower_bound_bytes=arena.lower_bound_bytes,
         peak_layer=workload.rows[arena.peak_layer].layer.name,
-        reason=_reason(memories, unmappable),
-        assumptions=(*chip.assumptions(), *_model_assumptions(used)),
+        reason=reason,
+        ways_out=ways_out(costs, memories, dtype) if reason else (),
+        assumptions=(*chip.assumptions(_in_use(used, memories)), *_model_assumptions(used)),
         outside=chip.outside,
         warnings=workload.graph.warnings,
     )
 
 
-def _layers(costs: Costs, point: int, unmappable: MappingType[int, str]) -> tuple[LayerReport, ...]:
-    chip, graph = costs.points.chip, costs.workload.graph
+def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs: bool) -> tuple[LayerReport, ...]:
+    """Return the layers' records; of a net that does not run, without times and energies."""
+    chip, graph, rows = costs.points.chip, costs.workload.graph, costs.workload.rows
     memories = [memory.name for memory in chip.memories]
-    traffic = costs.traffic_bytes[..., point].sum(axis=(1, 2))
-    energy = costs.energy_j[..., point]
+    traffic = costs.traffic_bytes[..., point]
+    sums = traffic.sum(axis=(1, 2)).T.tolist()
+    flows = traffic.transpose(3, 0, 1, 2).reshape(len(rows), len(memories), len(FLOWS)).tolist()
+    energy = costs.energy_j[..., point].T.tolist()
+    terms = np.stack([costs.compute_s, *costs.memory_s, costs.overhead_s])[..., point].T.tolist()
+    cycles, latency, utilization, bound = (
+        column[:, point].tolist() for column in (costs.cycles, costs.latency_s, costs.utilization, costs.bound)
+    )
+    live = _live_bytes(costs)
     mappings = _mappings(costs, point)
-    reports = []
-    for index, row in enumerate(costs.workload.rows):
-        runs = index not in unmappable
-        parts = dict(zip(costs.components, energy[:, index].tolist(), strict=True))
-        engine = int(costs.engine[index])
-        reports.append(
-            LayerReport(
-                name=row.layer.name,
-                kind=row.kind,
-                engine="" if engine == NOBODY else chip.engines[engine].name,
-                ofmap_shape=graph.tensors[row.layer.outputs[0]].shape,
-                macs=row.macs,
-                ops=row.ops,
-                cycles=float(costs.cycles[index, point]) if runs else nan,
-                latency_s=float(costs.latency_s[index, point]),
-                bound=costs.bounds[int(costs.bound[index, point])],
-                utilization=float(costs.utilization[index, point]) if runs else nan,
-                traffic_bytes=dict(zip(memories, traffic[:, index].tolist(), strict=True)),
-                compulsory_bytes=row.compulsory_bytes,
-                energy_j=float(energy[:, index].sum()) if runs else nan,
-                energy_parts_j={name: value for name, value in parts.items() if value} if runs else {},
-                mapping=mappings.get(index) if runs else None,
-                reason=unmappable.get(index, ""),
-            )
+    return tuple(
+        LayerReport(
+            name=row.layer.name,
+            kind=row.kind,
+            engine="" if costs.engine[index] == NOBODY else chip.engines[costs.engine[index]].name,
+            ofmap_shape=graph.tensors[row.layer.outputs[0]].shape,
+            macs=row.macs,
+            ops=row.ops,
+            cycles=cycles[index] if runs else nan,
+            latency_s=latency[index] if runs else nan,
+            bound=costs.bounds[bound[index]] if runs else "",
+            utilization=utilization[index] if runs else nan,
+            terms_s=_nonzero(costs.bounds, terms[index]) if runs else {},
+            traffic_bytes=dict(zip(memories, sums[index], strict=True)),
+            traffic_parts_bytes={
+                name: parts
+                for name, flow in zip(memories, flows[index], strict=True)
+                if (parts := _nonzero(FLOWS, flow))
+            },
+            compulsory_bytes=row.compulsory_bytes,
+            weight_bytes=row.stored_bytes,
+            live_bytes=live[index],
+            energy_j=sum(energy[index]) if runs else nan,
+            energy_parts_j=_nonzero(costs.components, energy[index]) if runs else {},
+            mapping=mappings.get(index) if runs else None,
+            reason="" if runs else unmappable.get(index, "the net does not run"),
         )
-    return tuple(reports)
+        for index, row in enumerate(rows)
+    )
+
+
+def _nonzero(names: Sequence[str], values: Sequence[Amount]) -> dict[str, Amount]:
+    """Return the amounts that are not zero, by name; names without an amount are passed over."""
+    return {name: value for name, value in zip(names, values, strict=False) if value}
+
+
+def _live_bytes(costs: Costs) -> list[int]:
+    """Return the activation bytes that live during each layer, shape [layer]."""
+    change = np.zeros(len(costs.workload.rows) + 1, dtype=np.int64)
+    for place in costs.arena.placements:
+        change[max(place.first, 0)] += place.size
+        change[min(place.last + 1, len(change) - 1)] -= place.size
+    live: list[int] = np.cumsum(change)[:-1].tolist()
+    return live
 
 
 def _at(column: npt.NDArray[Any], point: int) -> float:
@@ -187,15 +238,13 @@ def _unmappable(costs: Costs, point: int) -> dict[int, str]:
     for i, layer in enumerate(costs.mapped_layers):
         if not costs.mapped.feasible[i, point]:
             need = human_bytes(int(costs.mapped.footprint_bytes[i, point]))
-            name = costs.workload.rows[layer].layer.name
-            reasons[int(layer)] = (
-                f"layer {name!r}: its smallest tile needs {need} of {buffer}, which has {human_bytes(capacity)}"
-            )
+            reasons[int(layer)] = f"its smallest tile needs {need} of {buffer}, which has {human_bytes(capacity)}"
     return reasons
 
 
 def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
     home, store = costs.residency.activations.index[point], costs.residency.weights.index[point]
+    cores = any(isinstance(costs.points.chip.engines[i], CoreEngine) for i in set(costs.engine.tolist()) - {NOBODY})
     reports = []
     for index, memory in enumerate(costs.points.chip.memories):
         record = costs.points.memory(memory.name)
@@ -204,38 +253,53 @@ def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
             "activations": costs.arena.peak_bytes if index == home else 0,
             "weights": costs.workload.weight_bytes if index == store else 0,
             "tiles": int(costs.tile_bytes[index, point]),
-            "runtime": int(costs.runtime_bytes[index, point]),
+            "runtime" if index == home else "code": int(costs.runtime_bytes[index, point]),
             "reserved": capacity - usable,
         }
         items = {name: count for name, count in items.items() if count}
         speed = _at(record.read_bytes_per_s, point)
-        reports.append(MemoryReport(name=memory.name, items=items, capacity_bytes=capacity, read_bytes_per_s=speed))
+        reports.append(
+            MemoryReport(
+                name=memory.name,
+                items=items,
+                capacity_bytes=capacity,
+                read_bytes_per_s=speed,
+                not_counted=("scratch",) if cores and index == home else (),
+            )
+        )
     return tuple(reports)
 
 
-def _reason(memories: tuple[MemoryReport, ...], unmappable: MappingType[int, str]) -> str:
+def _reason(costs: Costs, memories: tuple[MemoryReport, ...], unmappable: MappingType[int, str]) -> str:
     """Return why the net does not run, in one sentence, or an empty string."""
     if unmappable:
-        more = f" (and {len(unmappable) - 1} more layers)" if len(unmappable) > 1 else ""
-        return next(iter(unmappable.values())) + more
-    for memory in memories:
-        if not memory.fits:
-            largest = max(memory.items, key=lambda name: memory.items[name])
-            return (
-                f"does not fit {memory.name}: needs {human_bytes(memory.need_bytes)}, has "
-                f"{human_bytes(memory.capacity_bytes)}; the {largest} take {human_bytes(memory.items[largest])}"
-            )
-    return ""
+        layer, why = next(iter(unmappable.items()))
+        others = len(unmappable) - 1
+        more = f" (as do {others} more layers)" if others > 1 else " (as does one more layer)" if others else ""
+        return f"does not run: layer {costs.workload.rows[layer].layer.name!r}: {why}{more}"
+    short = [memory for memory in memories if not memory.fits]
+    if not short:
+        return ""
+    told = [
+        f"{memory.name}: needs {human_bytes(memory.need_bytes)}, has {human_bytes(memory.capacity_bytes)}"
+        for memory in short
+    ]
+    largest = max(short[0].items, key=lambda name: short[0].items[name])
+    told[0] += f" ({largest} {human_bytes(short[0].items[largest])})"
+    return f"does not fit {'; nor '.join(told)}"
+
+
+def _in_use(engines: Sequence[ArrayEngine | CoreEngine], memories: Sequence[MemoryReport]) -> set[str]:
+    """Return the names of the engines and memories that the numbers rest on."""
+    return {engine.name for engine in engines} | {memory.name for memory in memories if memory.items}
 
 
 def _model_assumptions(engines: Sequence[ArrayEngine | CoreEngine]) -> tuple[str, ...]:
     """Return what the models take for granted on these engines, as far as it moves the numbers."""
     told = []
     if any(isinstance(engine, ArrayEngine) for engine in engines):
-        told.append("array: layers run one after the other; every tensor returns to its home memory between them")
+        told.append("array: layers run one after the other; tensors go back to their home memory in between")
         told.append("array: psums stay in registers beside the array; concat and split are addressed in place")
     if any(isinstance(engine, CoreEngine) for engine in engines):
-        told.append(
-            "core: each tensor crosses its memory's port once per layer; kernel scratch buffers are not counted"
-        )
+        told.append("core: each tensor crosses its memory's port once per layer; kernel scratch is not counted")
     return tuple(told)

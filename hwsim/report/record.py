@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 Json = Any
 Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
-MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops are everything else"
+MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops: all else"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +45,15 @@ class LayerReport:
         ops: Other elementary operations.
         cycles: Engine cycles.
         latency_s: Time [s]; nan with ``reason`` where the layer cannot run.
-        bound: What limits it: compute, a memory's name, overhead, or nothing.
+        bound: What limits it: compute, a memory's name, overhead, or nothing; empty where the layer cannot run.
         utilization: MACs / (peak × cycles), 0..1; nan for a layer without MACs.
+        terms_s: Busy time of compute and of each memory's port, and the overhead of fill, drain and calls [s]. They
+            overlap where the latency is less than their sum.
         traffic_bytes: Bytes across each memory's port.
+        traffic_parts_bytes: The same by direction and tensor: memory -> ``read_filter``, ``write_ofmap``, … -> bytes.
         compulsory_bytes: Each touched element once; what home memories must move at least.
+        weight_bytes: Stored constants that the layer reads.
+        live_bytes: Activations that the arena holds while the layer runs.
         energy_j: Energy [J]; nan where the layer cannot run.
         energy_parts_j: The same by share: mac, each memory, core, static.
         mapping: The array's mapping, or None.
@@ -63,8 +71,12 @@ class LayerReport:
     latency_s: float
     bound: str
     utilization: float
+    terms_s: dict[str, float]
     traffic_bytes: dict[str, int]
+    traffic_parts_bytes: dict[str, dict[str, int]]
     compulsory_bytes: int
+    weight_bytes: int
+    live_bytes: int
     energy_j: float
     energy_parts_j: dict[str, float]
     mapping: Mapping | None = None
@@ -78,7 +90,8 @@ class MemoryReport:
 
     Attributes:
         name: The memory's name.
-        items: Need by what it is: activations, weights, tiles, runtime, code, reserved [B].
+        items: Need by what it is: activations, weights, tiles, scratch, runtime, code, reserved [B].
+        not_counted: Items that take some of it too, but that nothing is known of.
         capacity_bytes: Its size [B].
         read_bytes_per_s: Read bandwidth of its port [B/s].
     """
@@ -87,6 +100,7 @@ class MemoryReport:
     items: dict[str, int]
     capacity_bytes: int
     read_bytes_per_s: float
+    not_counted: tuple[str, ...] = ()
 
     @property
     def need_bytes(self) -> int:
@@ -136,6 +150,7 @@ class Report:
         arena_lower_bound_bytes: What no plan can go below [B].
         peak_layer: Name of the layer at which most activation bytes live.
         reason: Why the net does not run, or empty.
+        ways_out: For each memory that is too small, the nearest change with which it would do.
         error_p90: 90th percentile of the relative error against silicon, or None: not validated.
         error_source: What that error was measured on, or why there is none.
         assumptions: What the profile left open and what stands in its place.
@@ -159,6 +174,7 @@ class Report:
     arena_lower_bound_bytes: int
     peak_layer: str
     reason: str = ""
+    ways_out: tuple[str, ...] = ()
     error_p90: float | None = None
     error_source: str = "not validated"
     assumptions: tuple[str, ...] = ()
@@ -216,9 +232,24 @@ class Report:
         return _summed(layer.traffic_bytes for layer in self.layers)
 
     @property
+    def traffic_parts_bytes(self) -> dict[str, dict[str, int]]:
+        """Bytes across each memory's port by direction and tensor: memory -> ``read_filter``, … -> bytes."""
+        return {
+            name: _summed(layer.traffic_parts_bytes.get(name, {}) for layer in self.layers)
+            for name in self.traffic_bytes
+        }
+
+    @property
     def compulsory_bytes(self) -> int:
         """Each touched element of each layer once [B]."""
         return sum(layer.compulsory_bytes for layer in self.layers)
+
+    @property
+    def compulsory_ratio(self) -> float:
+        """What the memories that hold tensors move, over what they must move at least."""
+        homes = [memory.name for memory in self.memories if {"activations", "weights"} & set(memory.items)]
+        moved = sum(self.traffic_bytes[name] for name in homes)
+        return moved / self.compulsory_bytes if self.compulsory_bytes else nan
 
     @property
     def peak_bytes(self) -> dict[str, int]:
@@ -258,6 +289,17 @@ class Report:
 
         return report_dict(self)
 
+    @classmethod
+    def from_dict(cls, data: Mapping_[str, Json]) -> Report:
+        """Return the report that ``to_dict`` gave.
+
+        Raises:
+            UsageError: The record is none of these, or of another schema.
+        """
+        from hwsim.report.export import report_of
+
+        return report_of(data)
+
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return ``to_dict`` as JSON text."""
         from hwsim.report.export import report_json
@@ -272,13 +314,19 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        from hwsim.report.tables import html_report
+        from hwsim.report.render import html_report
 
         return html_report(self)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Show the table where rich prints."""
+        from hwsim.report.render import rich_report
+
+        yield rich_report(self, width=options.max_width)
+
     def __str__(self) -> str:
         """Return the one line a person would quote."""
-        from hwsim.report.tables import quote
+        from hwsim.report.facts import quote
 
         return quote(self)
 
@@ -307,9 +355,17 @@ def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
         "bound": layer.bound,
         "utilization": layer.utilization,
         "compulsory_bytes": layer.compulsory_bytes,
+        "weight_bytes": layer.weight_bytes,
+        "live_bytes": layer.live_bytes,
         "energy_j": layer.energy_j,
         "reason": layer.reason,
     }
-    row |= {f"{name}_bytes": count for name, count in layer.traffic_bytes.items()}
-    row |= {f"{name}_j": energy for name, energy in layer.energy_parts_j.items()}
+    row |= {f"traffic_{name}_bytes": count for name, count in layer.traffic_bytes.items()}
+    row |= {
+        f"traffic_{name}_{part}_bytes": count
+        for name, parts in layer.traffic_parts_bytes.items()
+        for part, count in parts.items()
+    }
+    row |= {f"time_{name}_s": seconds for name, seconds in layer.terms_s.items()}
+    row |= {f"energy_{name}_j": energy for name, energy in layer.energy_parts_j.items()}
     return row | layer.measured

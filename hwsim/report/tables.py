@@ -1,360 +1,275 @@
-"""Tables of a report: for the terminal, Markdown, LaTeX and HTML, all from the same columns."""
+"""What tables say: a report's layers and memories, reports side by side, a net's layers."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
 from math import isfinite, nan
-from typing import TYPE_CHECKING
 
 from hwsim.graph import Graph
 from hwsim.report.comparison import Comparison, quantity
-from hwsim.report.record import MAC_CONVENTION, LayerReport, Report
-from hwsim.report.words import MISSING, human_bytes, percent, rounded, scaled
-from hwsim.units import BYTES_PER_KIB, J_PER_MJ, S_PER_MS
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from hwsim.report.record import LayerReport, MemoryReport, Report
+from hwsim.report.table import Column, Table
+from hwsim.report.words import MISSING, byte_unit, human_bytes, percent, rounded, scaled, si_prefix
+from hwsim.units import S_PER_MS
 
 # Beyond this many layers a table shows the costliest and sums up the rest.
 MAX_ROWS = 60
 SHOWN_OF_MANY = 40
-WIDTH = 100
-SHORTEST_NAME = 12
+# A column's unit is the largest of which its greatest value has this many.
+ENOUGH = 2.0
+
+Value = Callable[[LayerReport], float]
+Cell = Callable[[LayerReport], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its header with the unit, whether it holds numbers, whether only ``wide`` tables show it, its cell."""
+class _LayerTable:
+    """Columns of the layer table as they are put together, each with its cell of a layer and of the total."""
 
-    header: str
-    numeric: bool
-    wide: bool
-    cell: Callable[[LayerReport, Report], str]
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.columns: list[Column] = []
+        self.cells: list[Callable[[Sequence[LayerReport]], str]] = []
 
+    def text(self, column: Column, cell: Cell, total: str = "") -> None:
+        """Add a column of words."""
+        self.columns.append(column)
+        self.cells.append(lambda layers: cell(layers[0]) if len(layers) == 1 else total)
 
-def _share(layer: LayerReport, report: Report) -> str:
-    return rounded(100 * layer.latency_s / report.latency_s) if report.latency_s else MISSING
+    def amount(
+        self, name: str, value: Value, unit: Callable[[float], tuple[float, str]], *, drop: int = 0, zero: str = "0"
+    ) -> None:
+        """Add a column of amounts that sum up, in one unit for all of them."""
+        amounts = [value(layer) for layer in self.report.layers]
+        factor, written = unit(max((abs(amount) for amount in amounts if isfinite(amount)), default=0.0))
 
+        def cell(layers: Sequence[LayerReport]) -> str:
+            amount = sum(map(value, layers))
+            return zero if amount == 0 else rounded(amount / factor)
 
-def _traffic_of(memory: str) -> Callable[[LayerReport, Report], str]:
-    return lambda layer, _: rounded(layer.traffic_bytes[memory] / BYTES_PER_KIB)
+        self.columns.append(Column(_header(name, written), numeric=True, drop=drop))
+        self.cells.append(cell)
 
+    def share(self, name: str, cell: Callable[[Sequence[LayerReport]], float], *, drop: int = 0) -> None:
+        """Add a column of per cents."""
+        self.columns.append(Column(f"{name} [%]", numeric=True, drop=drop))
+        self.cells.append(lambda layers: _hundredths(100 * cell(layers)))
 
-# What a forward pass measured, where the report has it: zero shares of filter and ifmap.
-MEASURED = {"0 in w [%]": "weight_zero_fraction", "0 in if [%]": "ifmap_zero_fraction"}
-
-
-def _measured_of(name: str) -> Callable[[LayerReport, Report], str]:
-    return lambda layer, _: rounded(100 * layer.measured.get(name, nan))
-
-
-LAYER_COLUMNS = (
-    Column("layer", False, False, lambda layer, _: layer.name),
-    Column("kind", False, False, lambda layer, _: layer.kind),
-    Column("engine", False, True, lambda layer, _: layer.engine or MISSING),
-    Column("ofmap", False, False, lambda layer, _: "×".join(map(str, layer.ofmap_shape[1:] or layer.ofmap_shape))),
-    Column("MAC [M]", True, False, lambda layer, _: rounded(layer.macs / 1e6) if layer.macs else MISSING),
-    Column("op [M]", True, True, lambda layer, _: rounded(layer.ops / 1e6) if layer.ops else MISSING),
-    Column("cycle [k]", True, True, lambda layer, _: rounded(layer.cycles / 1e3)),
-    Column("t [ms]", True, False, lambda layer, _: rounded(layer.latency_s / S_PER_MS)),
-    Column("[%]", True, False, _share),
-    Column("bound", False, False, lambda layer, _: layer.bound),
-    Column("util [%]", True, False, lambda layer, _: rounded(100 * layer.utilization)),
-    Column("E [mJ]", True, False, lambda layer, _: rounded(layer.energy_j / J_PER_MJ)),
-)
+    def row(self, layers: Sequence[LayerReport]) -> list[str]:
+        """Return the cells of one layer, or of several summed up."""
+        return [cell(layers) for cell in self.cells]
 
 
-def layer_columns(report: Report, *, wide: bool) -> list[Column]:
-    """Return the columns of the layer table, with the busiest memory's traffic (every memory's when wide)."""
-    busiest = sorted(report.traffic_bytes, key=lambda name: -report.traffic_bytes[name])
-    shown = [name for name in report.traffic_bytes if wide or name in busiest[:1]]
-    traffic = [Column(f"{name} [KiB]", True, False, _traffic_of(name)) for name in shown]
-    measured = [
-        Column(header, True, False, _measured_of(name))
-        for header, name in MEASURED.items()
-        if any(name in layer.measured for layer in report.layers)
-    ]
-    return [column for column in LAYER_COLUMNS if wide or not column.wide] + traffic + measured
+def _header(name: str, unit: str) -> str:
+    return f"{name} [{unit}]" if unit else name
 
 
-def table_cells(report: Report, *, wide: bool = False, every: bool = False) -> tuple[list[Column], list[list[str]]]:
-    """Return columns and rows of text; of a long net the costliest layers in order, and a row for the rest.
+def _hundredths(per_cent: float) -> str:
+    """Return per cents to three digits, but to no more than two places: a share below that tells nothing."""
+    if 0 < per_cent < 0.01:
+        return "<0.01"
+    return rounded(per_cent) if not per_cent or abs(per_cent) >= 1 or not isfinite(per_cent) else f"{per_cent:.2f}"
+
+
+def _si(unit: str) -> Callable[[float], tuple[float, str]]:
+    def choose(greatest: float) -> tuple[float, str]:
+        factor, prefix = si_prefix(greatest / ENOUGH)
+        return factor, f"{prefix}{unit}"
+
+    return choose
+
+
+def _bytes(greatest: float) -> tuple[float, str]:
+    return byte_unit(greatest / ENOUGH)
+
+
+def layer_table(report: Report, *, wide: bool = False, every: bool = False) -> Table:
+    """Return the table of layers and their total; of a long net the costliest layers in order, and a row for the rest.
+
+    Of a net that does not run it says what each layer wants of the memories, not how long it would take.
 
     Args:
         report: What to show.
         wide: Show every column.
         every: Show every layer.
     """
-    columns = layer_columns(report, wide=wide)
-    layers = report.layers
-    if every or len(layers) <= MAX_ROWS:
-        return columns, [[column.cell(layer, report) for column in columns] for layer in layers]
-    cost = {id(layer): layer.latency_s if isfinite(layer.latency_s) else float("inf") for layer in layers}
-    kept = {id(layer) for layer in sorted(layers, key=lambda layer: -cost[id(layer)])[:SHOWN_OF_MANY]}
-    rows = [[column.cell(layer, report) for column in columns] for layer in layers if id(layer) in kept]
-    rest = [layer for layer in layers if id(layer) not in kept]
-    time = sum(layer.latency_s for layer in rest)
-    summary = dict.fromkeys((column.header for column in columns), "")
-    summary["layer"] = f"… {len(rest)} more layers"
-    summary["MAC [M]"] = rounded(sum(layer.macs for layer in rest) / 1e6)
-    summary["t [ms]"] = rounded(time / S_PER_MS)
-    summary["[%]"] = rounded(100 * time / report.latency_s) if report.latency_s else MISSING
-    return columns, [*rows, list(summary.values())]
+    table = _LayerTable(report)
+    table.text(Column("layer", overflow="middle"), lambda layer: layer.name, "total")
+    table.text(Column("kind"), lambda layer: layer.kind)
+    if wide or len({layer.engine for layer in report.layers if layer.engine}) > 1:
+        table.text(Column("engine", drop=4), lambda layer: layer.engine or MISSING)
+    table.text(Column("ofmap", drop=5), lambda layer: "×".join(map(str, layer.ofmap_shape[1:] or layer.ofmap_shape)))
+    table.amount("MAC", lambda layer: layer.macs, _si(""), zero=MISSING)
+    if wide:
+        table.amount("op", lambda layer: layer.ops, _si(""), zero=MISSING)
+    if wide or not report.runs:
+        table.amount("weights", lambda layer: layer.weight_bytes, _bytes, zero=MISSING)
+        _add_live(table, report)
+    if report.runs:
+        _add_costs(table, report, wide=wide)
+    elif len({layer.reason for layer in report.layers}) > 1:
+        table.text(Column("why not", overflow="end"), lambda layer: layer.reason)
+    columns = tuple(table.columns)
+    kept, rest = _kept(report, every=every)
+    rows = [table.row([layer]) for layer in kept]
+    if rest:
+        rows.append([f"… {len(rest)} more layers", *table.row(rest)[1:]])
+    return Table(columns, rows, table.row(report.layers) if len(report.layers) > 1 else None)
 
 
-def memory_cells(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Return headers and rows of the table that says what fits."""
-    rows = []
-    for memory in report.memories:
-        if not memory.items:
-            continue
-        what = ", ".join(f"{name} {human_bytes(count)}" for name, count in memory.items.items())
-        full = percent(memory.need_bytes / memory.capacity_bytes)
-        verdict = "fits" if memory.fits else "DOES NOT FIT"
-        margin = human_bytes(memory.margin_bytes)
-        rows.append(
-            [
-                memory.name,
-                human_bytes(memory.need_bytes),
-                human_bytes(memory.capacity_bytes),
-                margin,
-                full,
-                verdict,
-                what,
-            ]
-        )
-    return ["memory", "need", "capacity", "margin", "full", "verdict", "holds"], rows
+def _add_costs(table: _LayerTable, report: Report, *, wide: bool) -> None:
+    if wide:
+        table.amount("cycle", lambda layer: layer.cycles, _si(""))
+    table.amount("t", lambda layer: layer.latency_s, _si("s"))
+    total = report.latency_s
+    table.share("t", lambda layers: sum(layer.latency_s for layer in layers) / total if total else nan)
+    table.text(Column("bound"), lambda layer: layer.bound)
+    table.share("util", _utilization, drop=2)
+    table.amount("E", lambda layer: layer.energy_j, _si("J"))
+    busiest = max(report.traffic_bytes, key=lambda name: report.traffic_bytes[name], default="")
+    for name in report.traffic_bytes:
+        if wide or name == busiest:
+            table.amount(name, _traffic_of(name), _bytes, drop=3)
+    for name, field in MEASURED.items():
+        if any(field in layer.measured for layer in report.layers):
+            table.share(name, _measured_of(field), drop=6)
+    if wide and any(layer.mapping for layer in report.layers):
+        table.text(Column("mapping", overflow="end"), _mapping)
 
 
-def quote(report: Report) -> str:
-    """Return the one line a person would quote."""
-    runtime = f" ({report.runtime})" if report.runtime else ""
-    where = f"{report.net} on {report.chip}{runtime}"
-    if not report.runs:
-        return f"{where}: does not run: {report.reason}"
-    error = "not validated" if report.error_p90 is None else f"± {percent(report.error_p90)}"
-    fullest = max(report.memories, key=lambda memory: memory.need_bytes / memory.capacity_bytes)
-    full = percent(fullest.need_bytes / fullest.capacity_bytes)
-    return (
-        f"{where}: {scaled(report.latency_s, 's')}, {scaled(report.energy_j, 'J')}, "
-        f"fits ({fullest.name} {full} full); {error}"
-    )
+# What a forward pass measured, where the report has it: zero shares of filter and ifmap.
+MEASURED = {"0 in w": "weight_zero_fraction", "0 in if": "ifmap_zero_fraction"}
 
 
-def energy_line(report: Report) -> str:
-    """Return where the energy goes, largest share first."""
-    parts = sorted(report.energy_parts_j.items(), key=lambda part: -part[1])
-    total = sum(report.energy_parts_j.values())
-    if not total or not report.runs:
+def _traffic_of(memory: str) -> Value:
+    return lambda layer: layer.traffic_bytes[memory]
+
+
+def _measured_of(field: str) -> Callable[[Sequence[LayerReport]], float]:
+    return lambda layers: layers[0].measured.get(field, nan) if len(layers) == 1 else nan
+
+
+def _utilization(layers: Sequence[LayerReport]) -> float:
+    """Return MACs over what the engines could do in the cycles of the layers that have MACs."""
+    peak = sum(layer.macs / layer.utilization for layer in layers if layer.utilization > 0)
+    return sum(layer.macs for layer in layers if layer.utilization > 0) / peak if peak else nan
+
+
+def _add_live(table: _LayerTable, report: Report) -> None:
+    """Add the activation bytes that live during a layer; of several layers the greatest, for they take turns."""
+    factor, unit = _bytes(max((layer.live_bytes for layer in report.layers), default=0))
+    table.columns.append(Column(_header("live", unit), numeric=True))
+    table.cells.append(lambda layers: rounded(max(layer.live_bytes for layer in layers) / factor))
+
+
+def _mapping(layer: LayerReport) -> str:
+    if layer.mapping is None:
         return ""
-    shares = ", ".join(f"{name} {percent(value / total)}" for name, value in parts)
-    return f"energy {scaled(report.energy_j, 'J')}: {shares}"
+    m = layer.mapping
+    tile = f"g{m.groups} k{m.filters} c{m.channels} p{m.rows} q{m.columns}"
+    return f"{m.dataflow}, {m.order}, tile {tile}"
 
 
-def footer(report: Report) -> list[str]:
-    """Return the lines below a table: totals, coverage, conventions, what was assumed, warnings."""
-    traffic = ", ".join(f"{name} {human_bytes(count)}" for name, count in report.traffic_bytes.items())
-    lines = [
-        f"total: {scaled(report.macs, 'MAC')}, {scaled(report.ops, 'op')}, {scaled(report.cycles, 'cycle')} at "
-        f"{scaled(report.clock_hz, 'Hz')}, utilization {percent(report.utilization)}; batch {report.batch}, "
-        f"dtype {report.dtype}, mappings for {report.objective}",
-        f"traffic: {traffic} (compulsory {human_bytes(report.compulsory_bytes)})",
-        energy_line(report),
-        f"coverage: {report.coverage}; {MAC_CONVENTION}",
-        f"error: {report.error_source}",
-    ]
-    if report.assumptions:
-        lines.append("assumed: " + "; ".join(_once(report.assumptions)))
-    if report.outside:
-        lines.append("not in these numbers: " + "; ".join(_once(report.outside)))
-    lines += [f"warning: {warning}" for warning in _once(report.warnings)]
-    if report.unknown_layers:
-        names = ", ".join(report.unknown_layers[:5]) + (" …" if len(report.unknown_layers) > 5 else "")
-        lines.append(f"warning: {len(report.unknown_layers)} unknown layers cost nothing here: {names}")
-    return [line for line in lines if line]
+def _kept(report: Report, *, every: bool) -> tuple[list[LayerReport], list[LayerReport]]:
+    """Return the layers to show and those to sum up."""
+    layers = list(report.layers)
+    if every or len(layers) <= MAX_ROWS:
+        return layers, []
+    most: Value = _latency if report.runs else _held
+    kept = {id(layer) for layer in sorted(layers, key=lambda layer: -most(layer))[:SHOWN_OF_MANY]}
+    return [x for x in layers if id(x) in kept], [x for x in layers if id(x) not in kept]
 
 
-def _once(lines: Sequence[str]) -> list[str]:
-    """Return each line once, with how often it was said."""
-    return [line if times == 1 else f"{line} ({times} times)" for line, times in Counter(lines).items()]
+def _latency(layer: LayerReport) -> float:
+    return layer.latency_s
 
 
-def rich_report(report: Report, *, wide: bool = False, every: bool = False) -> RenderableType:
-    """Return the report for a terminal: layers, memories, footer, and the line to quote."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    columns, rows = table_cells(report, wide=wide, every=every)
-    layers = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in columns:
-        layers.add_column(column.header, justify="right" if column.numeric else "left", no_wrap=True)
-    for row in _fitted([column.header for column in columns], rows, None if wide else WIDTH):
-        layers.add_row(*map(Text, row))
-    headers, cells = memory_cells(report)
-    memories = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        memories.add_column(header, justify="left" if header in ("memory", "verdict", "holds") else "right")
-    for row in cells:
-        memories.add_row(*map(Text, row))
-    lines = [Text(line, style="dim") for line in footer(report)]
-    return Group(layers, Text(), memories, Text(), *lines, Text(quote(report), style="bold"))
+def _held(layer: LayerReport) -> float:
+    return layer.live_bytes + layer.weight_bytes
 
 
-def _fitted(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[list[str]]:
-    """Return rows whose first column is shortened so that a line keeps to ``width`` characters."""
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    room = max((width or sum(widths) + len(widths)) - sum(widths[1:]) - len(widths), SHORTEST_NAME)
-    return [[_shortened(row[0], room), *row[1:]] for row in rows]
+def memory_table(report: Report) -> Table:
+    """Return the table that says what fits: a row per memory in use, and below it a row for each thing it holds."""
+    names = ("memory", "need", "capacity", "margin", "full", "verdict")
+    columns = tuple(Column(name, numeric=name in ("need", "capacity", "margin", "full")) for name in names)
+    rows: list[list[str]] = []
+    for memory in report.memories:
+        if memory.items:
+            rows += _memory_rows(memory)
+    return Table(columns, rows)
 
 
-def _shortened(name: str, room: int) -> str:
-    """Return a name with its middle left out where it is too long; its end tells layers apart."""
-    if len(name) <= room:
-        return name
-    tail = (room - 1) * 2 // 3
-    return f"{name[: room - 1 - tail]}…{name[len(name) - tail :]}"
+def _memory_rows(memory: MemoryReport) -> list[list[str]]:
+    amounts = [memory.need_bytes, memory.capacity_bytes, memory.margin_bytes]
+    full = percent(memory.need_bytes / memory.capacity_bytes)
+    head = [memory.name, *map(human_bytes, amounts), full, "fits" if memory.fits else "DOES NOT FIT"]
+    items = [[f"  {name}", human_bytes(count), "", "", "", ""] for name, count in memory.items.items()]
+    return [head, *items, *([f"  {name}", MISSING, "", "", "", "not counted"] for name in memory.not_counted)]
 
 
-def markdown_report(report: Report, *, wide: bool = False, every: bool = False) -> str:
-    """Return the layer and memory tables and the footer as Markdown."""
-    columns, rows = table_cells(report, wide=wide, every=every)
-    headers, cells = memory_cells(report)
-    return "\n".join(
-        [
-            _markdown([column.header for column in columns], [column.numeric for column in columns], rows),
-            "",
-            _markdown(headers, [False] * len(headers), cells),
-            "",
-            *(f"- {_markdown_text(line)}" for line in footer(report)),
-            "",
-            f"**{_markdown_text(quote(report))}**",
-            "",
-        ]
-    )
-
-
-def latex_report(report: Report, *, wide: bool = False, every: bool = False) -> str:
-    """Return the layer table as a LaTeX ``tabular`` (package booktabs), the line to quote as a comment."""
-    columns, rows = table_cells(report, wide=wide, every=every)
-    spec = "".join("r" if column.numeric else "l" for column in columns)
-    head = " & ".join(_latex_text(column.header) for column in columns)
-    body = [" & ".join(map(_latex_text, row)) + r" \\" for row in rows]
-    lines = [f"% {quote(report)}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head + r" \\", r"\midrule"]
-    return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def html_report(report: Report) -> str:
-    """Return the tables as HTML, every name escaped."""
-    columns, rows = table_cells(report)
-    headers, cells = memory_cells(report)
-    parts = [f"<p><b>{escape(quote(report))}</b></p>", _html([column.header for column in columns], rows)]
-    parts.append(_html(headers, cells))
-    parts += [f"<p><small>{escape(line)}</small></p>" for line in footer(report)]
-    return "\n".join(parts)
-
-
-def _markdown(headers: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
-    lines = [
-        "| " + " | ".join(map(_markdown_text, headers)) + " |",
-        "|" + "|".join("--:" if right else "---" for right in numeric) + "|",
-        *("| " + " | ".join(map(_markdown_text, row)) + " |" for row in rows),
-    ]
-    return "\n".join(lines)
-
-
-def _markdown_text(text: str) -> str:
-    return escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
-
-
-_LATEX = str.maketrans(
-    {
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\\": r"\textbackslash{}",
-        "×": r"$\times$",
-        "–": "--",
-        "…": r"\dots{}",
-    }
-)
-
-
-def _latex_text(text: str) -> str:
-    return text.translate(_LATEX).replace("\n", " ")
-
-
-def _html(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return headers, rows and numeric headers of the totals of several reports, with the change against the first."""
-    base = comparison.reports[0]
-    headers = [
-        "net",
-        "chip",
-        "MAC [M]",
-        "weights [KiB]",
-        "peak [KiB]",
-        "traffic [KiB]",
-        "t [ms]",
-        "E [mJ]",
-        "time ×",
-    ]
+def comparison_table(comparison: Comparison) -> Table:
+    """Return the totals of several reports, with the change against the first."""
+    base, runs = comparison.reports[0], [report for report in comparison.reports if report.runs]
+    columns = [Column("net", overflow="middle"), Column("chip", overflow="middle")]
+    columns += [Column("MAC [M]", numeric=True), Column("weights [KiB]", numeric=True, drop=3)]
+    columns += [Column("peak [KiB]", numeric=True, drop=2), Column("traffic [KiB]", numeric=True, drop=1)]
+    units = []
+    for quantity_name, letter, unit in (("latency_s", "t", "s"), ("energy_j", "E", "J")):
+        factor, written = _si(unit)(max((getattr(report, quantity_name) for report in runs), default=0.0))
+        columns.append(Column(f"{letter} [{written}]", numeric=True))
+        units.append((quantity_name, factor))
+    columns.append(Column("t ÷ first", numeric=True))
     rows = []
     for report in comparison.reports:
-        values = [
-            quantity(report, name) for name in ("weights_kib", "peak_kib", "traffic_kib", "latency_ms", "energy_mj")
-        ]
-        ratio = report.latency_s / base.latency_s if base.latency_s else float("nan")
-        verdict = f"{rounded(ratio)}×" if report.runs else "does not run"
-        rows.append([report.net, report.chip, rounded(report.macs / 1e6), *map(rounded, values), verdict])
-    return headers, rows, headers[2:]
+        sizes = [quantity(report, name) for name in ("weights_kib", "peak_kib", "traffic_kib")]
+        ratio = report.latency_s / base.latency_s if base.latency_s else nan
+        costs = [rounded(getattr(report, name) / factor) for name, factor in units]
+        verdict = rounded(ratio) if report.runs else "does not run"
+        rows.append([report.net, report.chip, rounded(report.macs / 1e6), *map(rounded, sizes), *costs, verdict])
+    return Table(tuple(columns), rows)
 
 
-def delta_cells(comparison: Comparison, most: int) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return the ``most`` largest layer deltas of each report after the first."""
-    headers = ["layer", "of", "base [ms]", "here [ms]", "change [ms]"]
-    rows = []
+def delta_tables(comparison: Comparison, most: int) -> list[tuple[str, Table]]:
+    """Return a title and the ``most`` largest layer deltas for each report after the first, where both run."""
+    base = comparison.reports[0]
+    tables = []
     for index, report in enumerate(comparison.reports[1:], start=1):
+        if not (base.runs and report.runs):
+            continue
+        headers = ("before [ms]", "after [ms]", "change [ms]", "of all [%]")
+        columns = (Column("layer", overflow="middle"), *(Column(header, numeric=True) for header in headers))
+        whole = report.latency_s - base.latency_s
+        rows = []
         for delta in comparison.deltas(index)[:most]:
-            before, after = (
+            if not delta.change_s:
+                continue
+            times = [
                 MISSING if value is None else rounded(value / S_PER_MS) for value in (delta.before_s, delta.after_s)
-            )
+            ]
             change = ("+" if delta.change_s > 0 else "") + rounded(delta.change_s / S_PER_MS)
-            rows.append([delta.name, f"{report.net} on {report.chip}", before, after, change])
-    return headers, rows, headers[2:]
+            rows.append([delta.name, *times, change, rounded(100 * delta.change_s / whole) if whole else MISSING])
+        sign = "+" if whole > 0 else "−" if whole < 0 else "±"
+        title = f"{_told(report)} against {_told(base)}: {sign}{scaled(abs(whole), 's')}"
+        tables.append((title, Table(columns, rows)))
+    return tables
 
 
-def graph_cells(graph: Graph) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return headers and rows of a net's layers: shapes, parameters, MACs, other operations, and their sums."""
-    headers = ["layer", "type", "ofmap", "params", "MACs", "ops"]
+def _told(report: Report) -> str:
+    return f"{report.net} on {report.chip}"
+
+
+def graph_table(graph: Graph) -> Table:
+    """Return a net's layers: shapes, parameters, MACs, other operations, and their sums."""
+    columns = (
+        Column("layer", overflow="middle"),
+        Column("type"),
+        Column("ofmap"),
+        *(Column(name, numeric=True) for name in ("params", "MACs", "ops")),
+    )
     rows = []
     for layer in graph.layers:
         constants = {name for name in layer.inputs if graph.tensors[name].constant}
         params = sum(graph.tensors[name].elements for name in constants)
         shape = "×".join(map(str, graph.tensors[layer.outputs[0]].shape))
-        rows.append(
-            [
-                layer.name,
-                layer.op.kind,
-                shape,
-                f"{params:,}",
-                f"{graph.layer_macs(layer):,}",
-                f"{graph.layer_ops(layer):,}",
-            ]
-        )
-    rows.append(["total", "", "", f"{graph.params:,}", f"{graph.macs:,}", f"{graph.ops:,}"])
-    return headers, rows, headers[3:]
+        counts = [f"{count:,}" for count in (params, graph.layer_macs(layer), graph.layer_ops(layer))]
+        rows.append([layer.name, layer.op.kind, shape, *counts])
+    return Table(columns, rows, ["total", "", "", *(f"{count:,}" for count in (graph.params, graph.macs, graph.ops))])

@@ -28,21 +28,46 @@ def scaled(value: float, unit: str) -> str:
     """Return a quantity with the SI prefix that leaves one to three digits before the point: ``12.3 ms``."""
     if not isfinite(value):
         return MISSING
+    factor, prefix = si_prefix(value)
+    return f"{rounded(value / factor)} {prefix}{unit}"
+
+
+def si_prefix(value: float) -> tuple[float, str]:
+    """Return the factor and the name of the SI prefix that suits a finite number: 0.012 -> (0.001, "m")."""
     if value == 0:
-        return f"0 {unit}"
+        return 1.0, ""
     power = 3 * floor(log10(abs(float(f"{value:.{DIGITS - 1}e}"))) / 3)
     power = min(max(power, min(_PREFIXES)), max(_PREFIXES))
-    return f"{rounded(value / 10.0**power)} {_PREFIXES[power]}{unit}"
+    return 10.0**power, _PREFIXES[power]
 
 
 def human_bytes(count: int) -> str:
     """Return bytes as B, KiB, MiB or GiB."""
+    size, unit = byte_unit(count)
+    return f"{rounded(count / size)} {unit}" if size > 1 else f"{count} B"
+
+
+def byte_unit(count: float) -> tuple[int, str]:
+    """Return the bytes and the name of the unit that suits a number of bytes: 70 000 -> (1024, "KiB")."""
     for size, unit in ((BYTES_PER_GIB, "GiB"), (BYTES_PER_MIB, "MiB"), (BYTES_PER_KIB, "KiB")):
         if abs(count) >= size:
-            return f"{rounded(count / size)} {unit}"
-    return f"{count} B"
+            return size, unit
+    return 1, "B"
 
 
 def percent(share: float) -> str:
     """Return a share 0..1 in per cent."""
     return MISSING if not isfinite(share) else f"{rounded(100 * share)} %"
+
+
+def shortened(name: str, room: int) -> str:
+    """Return a name with its middle left out where it is longer than ``room``; its end tells layers apart."""
+    if len(name) <= room:
+        return name
+    tail = (room - 1) * 2 // 3
+    return f"{name[: room - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+def printable(text: str) -> str:
+    """Return text on one line, with � for characters that a terminal would act on: names come from files."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "�" for char in text)

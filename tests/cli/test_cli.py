@@ -1,6 +1,10 @@
 """The command line: what it prints, its exit codes, and one sentence for everything that is wrong."""
 
+import errno
+import io
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,7 +38,15 @@ def test_version_and_lists(hwsim):
     assert "conv2d" in hwsim("ops")[1]
     assert "strides" in hwsim("ops", "show", "conv2d")[1]
     assert "stm32h747" in hwsim("chips")[1]
-    assert "engines.npu.rows" in hwsim("chips", "show", NPU)[1]
+    shown = hwsim("chips", "show", NPU)[1]
+    assert "\nengines.npu\n  rows             16  " in shown
+    assert hwsim("chips", NPU)[1] == shown
+    for command in ("nets", "chips", "ops"):
+        lines = hwsim(command)[1].splitlines()
+        # A line for each, and a line on where to find the rest.
+        assert max(map(len, lines)) <= 100
+        assert lines[-1].startswith(f"`hwsim {command} NAME` shows")
+        assert all(line.split()[0] not in ("", "…") for line in lines if line)
     assert "fire9.expand3x3" in hwsim("nets", "show", "squeezenet_v1_1")[1]
 
 
@@ -88,12 +100,12 @@ def test_exit_codes(hwsim):
 def test_names_stay_whole_in_tables(hwsim):
     nets, chips = ("squeezenet_v1_0", "squeezenet_v1_1"), ("eyeriss", "squeezelerator")
     _, out, _ = hwsim("compare", *nets, "--chips", ",".join(chips), "--dtype", "int16", "--top", 0)
-    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1][0] in nets]
+    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1] and line.split()[0] in nets]
     assert rows == [[net, chip] for chip in chips for net in nets]
     assert max(map(len, out.splitlines())) <= 100
     shown = hwsim("chips", "show", "stm32h747")[1]
-    assert "engines.m7.peak_macs_per_cycle.float32  1 " in shown
-    assert "engines.m7.kernels                      x-cube-ai-10.0: " in shown
+    assert re.search(r"^  peak_macs_per_cycle\.float32  1 ", shown, re.MULTILINE)
+    assert "x-cube-ai-10.0:" in shown
 
 
 BAD = [
@@ -101,7 +113,20 @@ BAD = [
     (["evaluate", "ds_cnn", "stm32h74"], "did you mean 'stm32h747'"),
     (["evaluate", "nowhere.tflite", NPU], "there is no file nowhere.tflite"),
     (["evaluate", "ds_cnn", "nowhere.yaml"], "no such file"),
-    (["evaluate", "ds_cnn", NPU], "does no float32 MACs"),
+    (["evaluate", "ds_cnn", NPU, "--dtype", "float32"], "does no float32 MACs"),
+    (["evalute", "ds_cnn", NPU], "no such command 'evalute'; did you mean 'evaluate'?"),
+    (["evaluate", "ds_cnn"], "missing argument 'CHIP'"),
+    (["evaluate", "ds_cnn", NPU, "--dtyp", "int8"], "no such option: --dtyp; did you mean --dtype?"),
+    (["evaluate", "ds_cnn", NPU, "--batch", "x"], "invalid value for '--batch'"),
+    (["evaluate", "ds_cnn", NPU, "--batch", "0"], "batch = 0: must be a whole number from 1"),
+    (["evaluate", "ds_cnn", NPU, "--format", "tabel"], "--format tabel: must be one of table, markdown"),
+    (["evaluate", "ds_cnn", NPU, "--dtype", "int"], "did you mean 'int8'?"),
+    (["evaluate", "ds_cnn", NPU, "--place", "weight=dram"], "did you mean 'weights'?"),
+    (["evaluate", "ds_cnn", NPU, "--dim", "n=x"], "--dim n = x: must be a whole number >= 1"),
+    (["evaluate", "ds_cnn", NPU, "--set", "npu.dataflows=weight_stationary,b"], "no dataflow 'b'"),
+    (["check", "ds_cnn", NPU, "--dtype", "int9"], "must be one of float32"),
+    (["compare", "ds_cnn", "resnet8"], "compare needs --chips A,B"),
+    (["compare", "nowhere.json", "also.json"], "nowhere.json: cannot be read: No such file or directory"),
     (["evaluate", "ds_cnn", NPU, "--dtype", "int9"], "must be one of float32"),
     (["evaluate", "ds_cnn", NPU, "--objective", "speed"], "must be one of latency"),
     (["evaluate", "ds_cnn", MCU, "--runtime", "tos"], "did you mean 'toy'"),
@@ -189,3 +214,151 @@ def test_plots_are_written(hwsim, tmp_path, kind, suffix):
     path = tmp_path / f"{kind}{suffix}"
     assert hwsim("plot", kind, "ds_cnn", NPU, "--dtype", "int8", "-o", path)[0] == 0
     assert path.stat().st_size > 2000
+
+
+def test_compare_takes_reports_written_before(hwsim, tmp_path):
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    hwsim("evaluate", "ds_cnn", NPU, "--json", before)
+    hwsim("evaluate", "ds_cnn", NPU, "--set", "dram.bytes_per_cycle=4", "--json", after)
+    code, out, err = hwsim("compare", before, after, "--fail-if", "latency_ms>+5%", "--fail-if", "macs>+0%")
+    assert code == 1
+    assert "ds_cnn on toy-npu against ds_cnn on toy-npu: +" in out
+    assert err.startswith("hwsim: ds_cnn on toy-npu: latency_ms is ")
+    assert len(err.splitlines()) == 1
+    assert hwsim("compare", after, before, "--fail-if", "latency_ms>+5%")[0] == 0
+    # A report of before against the net on the chip as it is now: nothing has changed.
+    code, out, _ = hwsim("compare", before, "ds_cnn", "--chips", NPU, "--format", "json", "--fail-if", "latency_ms>+0%")
+    data = json.loads(out)
+    assert code == 0
+    assert data["totals"][0]["latency_ms"] == data["totals"][1]["latency_ms"]
+    assert all(layer["before_s"] == layer["after_s"] for layer in data["deltas"][0]["layers"])
+    assert hwsim("compare", before, after, "--format", "csv")[1].startswith("net,chip,latency_ms,")
+    assert "| ds\\_cnn |" not in hwsim("compare", before, after, "--format", "markdown")[1]
+    assert r"ds\_cnn" in hwsim("compare", before, after, "--format", "latex")[1]
+    (tmp_path / "bad.json").write_text("{")
+    assert "bad.json: is not JSON" in hwsim("compare", tmp_path / "bad.json", after)[2]
+    (tmp_path / "other.json").write_text('{"schema": 1}')
+    assert "other.json: is no report of hwsim" in hwsim("compare", tmp_path / "other.json", after)[2]
+
+
+def test_a_net_without_weights_is_costed_at_what_the_chip_does(hwsim):
+    out = hwsim("evaluate", "ds_cnn", NPU)[1]
+    assert "assumed   dtype int8, for the net has no weights and npu does no float32 MACs" in out
+    asked = hwsim("evaluate", "ds_cnn", NPU, "--dtype", "int8")[1]
+    assert "for the net has no weights" not in asked
+    assert out.splitlines()[-1] == asked.splitlines()[-1]
+    assert hwsim("check", "ds_cnn", NPU)[0] == 0
+
+
+def test_check_says_who_takes_what(hwsim):
+    code, out, _ = hwsim("check", "ds_cnn", NPU, "--dtype", "float32")
+    assert code == 1
+    assert "NONE: npu does no float32 MACs" in out
+    assert out.splitlines()[-1] == "ds_cnn: 10 of 13 layers, 100 % of the MACs, have no engine on toy-npu; see --dtype"
+    code, out, _ = hwsim("check", "ds_cnn", MCU)
+    assert "NONE: toy_kernels has no float32 conv" in out
+    code, out, _ = hwsim("check", "ds_cnn", MCU, "--dtype", "int8")
+    assert (code, out.splitlines()[-1]) == (0, "ds_cnn: every layer has an engine on toy-mcu (cpu)")
+
+
+def test_what_a_file_calls_itself_does_not_reach_the_terminal(hwsim, tmp_path):
+    net = tmp_path / "net.yaml"
+    assert hwsim("export", "resnet8", "-o", net)[0] == 0
+    text = net.read_text(encoding="utf-8")
+    net.write_text(text.replace("name: resnet8", 'name: "evil\\e]0;pwned\\a\\u202e"'), encoding="utf-8")
+    for words in (["evaluate", net, NPU, "--dtype", "int8"], ["check", net, NPU], ["evaluate", net, NPU]):
+        _, out, err = hwsim(*words)
+        assert "\x1b" not in out + err
+        assert "\u202e" not in out + err
+
+
+def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from hwsim.cli import arguments
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.onnx").touch()
+    (tmp_path / "mine.txt").touch()
+    (tmp_path / "models").mkdir()
+    assert arguments.complete_net("squeezenet_v1_0") == [
+        "squeezenet_v1_0",
+        "squeezenet_v1_0_bypass",
+        "squeezenet_v1_0_paper",
+    ]
+    assert arguments.complete_net("m")[-2:] == ["mine.onnx", "models/"]
+    assert arguments.complete_chips("eyeriss,stm32h") == ["eyeriss,stm32h747"]
+    on_npu = SimpleNamespace(params={"chip": NPU})
+    assert arguments.complete_field(on_npu, "memories.sram.size") == [
+        "memories.sram.size_bytes=",
+        "memories.sram.size_kib=",
+        "memories.sram.size_mib=",
+    ]
+    assert arguments.complete_placement(on_npu, "weights") == ["weights=sram", "weights=dram"]
+    assert arguments.complete_runtime(SimpleNamespace(params={"chip": MCU}), "") == ["toy"]
+    assert arguments.complete_field(SimpleNamespace(params={"chip": "nobody"}), "") == []
+
+
+class Stream(io.StringIO):
+    """A stand-in for a stream that cannot take what is written to it."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate", "ds_cnn", NPU], ["nets"], ["--version"], ["evaluate", "ds_cnn", NPU, "--format", "json"]]
+)
+def test_a_full_disk_is_one_sentence(hwsim, monkeypatch, words):
+    monkeypatch.setattr(sys, "stdout", Stream(OSError(errno.ENOSPC, "No space left on device")))
+    code, _, err = hwsim(*words)
+    assert code == 2
+    assert err == "hwsim: cannot write to stdout: No space left on device\n"
+
+
+def test_an_interrupt_is_quiet(hwsim, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwsim.report.evaluate", interrupted)
+    assert hwsim("evaluate", "ds_cnn", NPU) == (130, "", "")
+
+
+def test_a_run_longer_than_a_second_says_what_it_is_at(hwsim, monkeypatch, tmp_path):
+    import time
+
+    from hwsim.cli import terminal
+    from hwsim.report import evaluate
+
+    def slowly(*args, **options):
+        time.sleep(0.2)
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0.05)
+    monkeypatch.setattr("hwsim.report.evaluate", slowly)
+    code, out, err = hwsim("evaluate", "ds_cnn", NPU)
+    assert code == 0
+    assert err.startswith("hwsim: costing 13 layers on toy-npu … ")
+    assert len(err.splitlines()) == 1
+    assert "hwsim: costing" not in out
+
+
+def run(command):
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_the_program_in_a_shell():
+    hwsim = f"{sys.executable} -m hwsim"
+    first = run(f"{hwsim} evaluate ds_cnn {NPU} | head -1")
+    assert (first.stdout.split()[0], first.stderr) == ("layer", "")
+    plain = run(f"PYTHONIOENCODING=ascii {hwsim} evaluate ds_cnn {NPU}")
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert "25?5?64" in plain.stdout
+    if Path("/dev/full").exists():
+        full = run(f"{hwsim} ops > /dev/full")
+        assert (full.returncode, full.stderr) == (2, "hwsim: cannot write to stdout: No space left on device\n")

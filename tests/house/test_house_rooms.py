@@ -27,7 +27,7 @@ STANDS_ON = {
     "plot": ("report", "explore"),
 }
 # The front door and the command line see every room.
-TOP = ("__init__", "cli")
+TOP = ("__init__", "__main__", "cli")
 
 
 def below(room):

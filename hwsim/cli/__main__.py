@@ -1,0 +1,5 @@
+"""``python -m hwsim.cli``."""
+
+from hwsim.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""``plot``: pictures of a net on a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.app import plot_app
+from hwsim.cli.arguments import (
+    AllowUnknown,
+    Batch,
+    ChipArg,
+    Dims,
+    Dtype,
+    NetArg,
+    Objective,
+    Override,
+    Parameters,
+    Place,
+    Runtime,
+    chip_of,
+    net_of,
+    report_of,
+)
+from hwsim.cli.terminal import progress
+
+PICTURES = {
+    "layers": "Time of each layer, coloured by what bounds it.",
+    "roofline": "Each layer's arithmetic intensity and speed under the chip's roofs.",
+    "memory": "The activation arena: which tensor lives where and when.",
+    "energy": "Where each layer's energy goes.",
+    "traffic": "Bytes each layer moves, against the compulsory ones.",
+}
+
+
+def _command(kind: str) -> Callable[..., None]:
+    def draw(
+        net: NetArg,
+        chip: ChipArg,
+        output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf to write.")],
+        with_: Parameters = None,
+        dim: Dims = None,
+        batch: Batch = 1,
+        dtype: Dtype = None,
+        objective: Objective = "latency",
+        runtime: Runtime = None,
+        place: Place = None,
+        set_: Override = None,
+        allow_unknown: AllowUnknown = False,
+    ) -> None:
+        from hwsim.plot import PLOTS, check_picture, save
+
+        check_picture(output)
+        with progress() as stage:
+            stage(f"reading {net}")
+            graph, target = net_of(net, with_, dim, allow_unknown), chip_of(chip, runtime, set_)
+            stage(f"costing {len(graph.layers)} layers on {target.name}")
+            report = report_of(graph, target, batch, dtype, objective, place)
+            stage(f"drawing {output}")
+            save(PLOTS[kind](report), output)
+        print(output)
+
+    return draw
+
+
+for _kind, _help in PICTURES.items():
+    plot_app.command(_kind, help=_help)(_command(_kind))

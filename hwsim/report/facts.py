@@ -1,0 +1,132 @@
+"""What stands below a report's tables: totals, conventions, what was assumed, and the line a person would quote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hwsim.report.record import MAC_CONVENTION, LiveTensor, Report
+from hwsim.report.words import human_bytes, percent, printable, rounded, scaled, shortened
+
+# Names a line of warnings or of live tensors shows before it counts the others.
+NAMED = 4
+
+
+class Fact(NamedTuple):
+    """One line: what it is about, and what it says."""
+
+    label: str
+    text: str
+
+
+def facts(report: Report) -> list[Fact]:
+    """Return the lines below a report's tables, in order; those that have nothing to say are left out."""
+    found = [
+        Fact("total", _total(report)),
+        Fact("run", _run(report)),
+        Fact("traffic", _traffic(report)),
+        Fact("energy", _energy(report)),
+        Fact("arena", _arena(report)),
+        Fact("coverage", report.coverage),
+        Fact("MACs", MAC_CONVENTION),
+        Fact("error", report.error_source),
+        *(Fact("assumed", line) for line in _once(report.assumptions)),
+        *(Fact("left out", line) for line in _once(report.outside)),
+        *(Fact("warning", line) for line in _once(report.warnings)),
+    ]
+    if report.unknown_layers:
+        count = len(report.unknown_layers)
+        said = "1 unknown layer costs" if count == 1 else f"{count} unknown layers cost"
+        text = f"{said} nothing here: {_some(report.unknown_layers)}"
+        found.append(Fact("warning", text))
+    found += [Fact("way out", line) for line in report.ways_out]
+    return [fact for fact in found if fact.text]
+
+
+def _total(report: Report) -> str:
+    counts = f"{scaled(report.macs, 'MAC')}, {scaled(report.ops, 'op')}"
+    if not report.runs:
+        return counts
+    used = f"{scaled(report.cycles, 'cycle')} at {scaled(report.clock_hz, 'Hz')}"
+    return f"{counts}, {used}, utilization {percent(report.utilization)}"
+
+
+def _run(report: Report) -> str:
+    mapped = f", mappings chosen for {report.objective}" if any(layer.mapping for layer in report.layers) else ""
+    return f"batch {report.batch}, dtype {report.dtype}{mapped}"
+
+
+def _traffic(report: Report) -> str:
+    moved = ", ".join(f"{name} {human_bytes(count)}" for name, count in report.traffic_bytes.items() if count)
+    if not moved:
+        return "none"
+    return f"{moved}; {rounded(report.compulsory_ratio)} times the compulsory {human_bytes(report.compulsory_bytes)}"
+
+
+def _energy(report: Report) -> str:
+    parts = sorted(report.energy_parts_j.items(), key=lambda part: -part[1])
+    total = sum(report.energy_parts_j.values())
+    if not total or not report.runs:
+        return ""
+    shares = ", ".join(f"{name} {percent(value / total)}" for name, value in parts)
+    return f"{scaled(report.energy_j, 'J')}, {scaled(report.power_w, 'W')} on average: {shares}"
+
+
+def _arena(report: Report) -> str:
+    if not report.arena:
+        return ""
+    peak = max(place.offset_bytes + place.size_bytes for place in report.arena)
+    index = next(i for i, layer in enumerate(report.layers) if layer.name == report.peak_layer)
+    live = [place for place in report.arena if place.first_layer <= index <= place.last_layer]
+    names = [f"{_writer(report, place)} {human_bytes(place.size_bytes)}" for place in live]
+    bound = (
+        ""
+        if peak == report.arena_lower_bound_bytes
+        else f"; no plan needs less than {human_bytes(report.arena_lower_bound_bytes)}"
+    )
+    return f"peak {human_bytes(peak)}, most of it live during {report.peak_layer}: {_some(names)}{bound}"
+
+
+def _writer(report: Report, place: LiveTensor) -> str:
+    """Return what to call a buffer: the layer that writes it, or the input it holds."""
+    return place.tensors[0] if place.first_layer < 0 else report.layers[place.first_layer].name
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """Return each line once, with how often it was said."""
+    return [line if times == 1 else f"{line} ({times} times)" for line, times in Counter(lines).items()]
+
+
+def quote(report: Report, width: int | None = None) -> str:
+    """Return the one line a person would quote.
+
+    Args:
+        report: What it is about.
+        width: Characters it may have: what it can do without is left out, then names are shortened.
+    """
+    net, chip = printable(report.net), printable(report.chip)
+    runtime = f" ({report.runtime})" if report.runtime else ""
+    if not report.runs:
+        said = [report.reason, report.reason.partition(";")[0]]
+        line = ": "
+    else:
+        error = "not validated" if report.error_p90 is None else f"± {percent(report.error_p90)}"
+        costs = f"{scaled(report.latency_s, 's')}, {scaled(report.energy_j, 'J')}, fits"
+        fullest = max(report.memories, key=lambda memory: memory.need_bytes / memory.capacity_bytes)
+        full = percent(fullest.need_bytes / fullest.capacity_bytes)
+        said = [f"{costs} ({fullest.name} {full} full); {error}", f"{costs}; {error}"]
+        line = ": "
+    lines = [f"{net} on {chip}{where}{line}{what}" for what in said for where in dict.fromkeys((runtime, ""))]
+    if width is None:
+        return lines[0]
+    fitting = [text for text in lines if len(text) <= width]
+    if fitting:
+        return fitting[0]
+    room = max(width - (len(lines[-1]) - len(net)), 8)
+    return f"{shortened(net, room)} on {chip}{line}{said[-1]}"

@@ -1,0 +1,113 @@
+"""What would make a net run that does not: the nearest change, found by asking the cost room again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, sqrt
+
+from hwsim.chip import ArrayEngine, Chip
+from hwsim.cost import Costs, lower, plan_arena
+from hwsim.graph import BITS, DType
+from hwsim.report.record import MemoryReport
+from hwsim.report.words import human_bytes
+
+# The dtypes to try, widest first: a narrower one is a greater change.
+NARROWER: tuple[DType, ...] = ("float16", "int16", "int8", "int4")
+# How a word of ``holds`` is called among a memory's items.
+CONTENTS = ("activations", "weights")
+
+
+def ways_out(costs: Costs, memories: Sequence[MemoryReport], dtype: DType | None) -> tuple[str, ...]:
+    """Return, for each memory that is too small, the nearest change with which it would do, as a sentence.
+
+    Args:
+        costs: A cost record.
+        memories: What each memory has to hold there.
+        dtype: What the net was lowered at.
+    """
+    short = [memory for memory in memories if not memory.fits]
+    told = []
+    for memory in short:
+        contents = max(CONTENTS, key=lambda name: memory.items.get(name, 0))
+        if contents not in memory.items:
+            continue
+        found = (
+            _elsewhere(costs, memory, memories, contents)
+            or _narrower(costs, memory, contents, dtype)
+            or _smaller_batch(costs, memory, contents, dtype)
+            or _less(costs, memory, contents)
+        )
+        told.append(f"{memory.name}: {found}")
+    return tuple(told)
+
+
+def _room(memory: MemoryReport, contents: str) -> int:
+    """Return the bytes that the contents may take of a memory [B]."""
+    return memory.capacity_bytes - memory.need_bytes + memory.items.get(contents, 0)
+
+
+def _elsewhere(costs: Costs, memory: MemoryReport, memories: Sequence[MemoryReport], contents: str) -> str:
+    """Return a memory with room that the profile does not use for these contents, but that could hold them."""
+    chip, need = costs.points.chip, memory.items[contents]
+    buffers = {engine.memory_names(chip)[0] for engine in chip.engines if isinstance(engine, ArrayEngine)}
+    for other in memories:
+        writable = contents == "weights" or chip.memory(other.name).kind != "flash"
+        if other.name != memory.name and other.name not in buffers and writable and _room(other, contents) >= need:
+            return f"keep the {contents} in {other.name} (--place {contents}={other.name})"
+    return ""
+
+
+def _sizes(costs: Costs, contents: str, *, batch: int, dtype: DType | None) -> int:
+    workload = lower(costs.workload.graph, batch=batch, dtype=dtype)
+    return workload.weight_bytes if contents == "weights" else plan_arena(workload).peak_bytes
+
+
+def _narrower(costs: Costs, memory: MemoryReport, contents: str, dtype: DType | None) -> str:
+    """Return the widest dtype that the chip runs and at which the contents fit."""
+    widest = max((BITS[row.dtype] for row in costs.workload.rows if row.macs), default=0)
+    for narrower in NARROWER:
+        if BITS[narrower] >= widest or not _runs(costs.points.chip, narrower) or narrower == dtype:
+            continue
+        need = _sizes(costs, contents, batch=costs.workload.batch, dtype=narrower)
+        if need <= _room(memory, contents):
+            return f"at {narrower} the {contents} would take {human_bytes(need)} and fit (--dtype {narrower})"
+    return ""
+
+
+def _runs(chip: Chip, dtype: str) -> bool:
+    return any(
+        dtype in (engine.macs_per_pe if isinstance(engine, ArrayEngine) else engine.kernel_table.dtypes)
+        for engine in chip.engines
+    )
+
+
+def _smaller_batch(costs: Costs, memory: MemoryReport, contents: str, dtype: DType | None) -> str:
+    batch = costs.workload.batch
+    if batch == 1 or contents != "activations":
+        return ""
+    smaller = min(floor(batch * _room(memory, contents) / memory.items[contents]), batch - 1)
+    while smaller >= 1:
+        if _sizes(costs, contents, batch=smaller, dtype=dtype) <= _room(memory, contents):
+            return f"a batch of {smaller} would fit (--batch {smaller})"
+        smaller //= 2
+    return ""
+
+
+def _less(costs: Costs, memory: MemoryReport, contents: str) -> str:
+    """Return how much has to go, and where most of it is."""
+    room, need = max(_room(memory, contents), 0), memory.items[contents]
+    gone = f"{human_bytes(need - room)} of {contents} must go"
+    if contents == "weights":
+        rows = sorted(costs.workload.rows, key=lambda row: -row.stored_bytes)[:2]
+        largest = " and ".join(f"{row.layer.name} {human_bytes(row.stored_bytes)}" for row in rows if row.stored_bytes)
+        return f"{gone}; most are in {largest}"
+    peak = costs.workload.rows[costs.arena.peak_layer].layer.name
+    image = any(len(shape) == 4 and min(shape[1:3]) > 1 for shape in _input_shapes(costs))
+    scale = floor(100 * sqrt(room / need))
+    smaller = f"; an input of {scale} % of its height and width would do" if image and scale else ""
+    return f"{gone} around {peak}{smaller}"
+
+
+def _input_shapes(costs: Costs) -> list[tuple[int, ...]]:
+    graph = costs.workload.graph
+    return [graph.tensors[name].shape for name in graph.inputs]
