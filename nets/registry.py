@@ -13,8 +13,12 @@ from hwsim.graph import Graph
 
 Builder = Callable[..., Graph]
 NETS: dict[str, Net] = {}
-# No parameter of a published net comes near it; beyond, shapes only fill memory.
+# No parameter of a published net comes near these; beyond, shapes only fill memory and layers only take time.
 MAX_PARAMETER = 2**20
+MAX_REPEATS = 1000
+REPEATS = frozenset(("blocks", "depth", "stacks"))
+# Parameters whose zero means something: no classifier, no padding, a square image, filters of one kind only, …
+MAY_BE_ZERO = frozenset(("classes", "conv10_padding", "extra", "image_width", "incr_e", "pct_3x3"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,12 @@ def build(name: str, **parameters: Any) -> Graph:
             hint = did_you_mean(key, known) or f"; it has {', '.join(known)}"
             raise UsageError(f"net {name!r} has no parameter {key!r}{hint}")
         _check(name, key, value, known[key])
-    graph = entry.builder(**{**entry.fixed, **parameters})
+    try:
+        graph = entry.builder(**{**entry.fixed, **parameters})
+    except NetError as error:
+        given = ", ".join(f"{key} = {value}" for key, value in parameters.items())
+        usual = ", ".join(f"{key} = {known[key]}" for key in parameters)
+        raise NetError(f"net {name!r} with {given}: {error}; usual is {usual}") from None
     return _named(graph, name, parameters)
 
 
@@ -77,8 +86,11 @@ def _check(net_name: str, key: str, value: Any, default: Any) -> None:
         good = number
     if not good:
         raise UsageError(f"net {net_name!r}: {key} = {value!r}: must be a {_kind(default)}, such as {default!r}")
-    if number and not (math.isfinite(value) and 0 <= value <= MAX_PARAMETER):
-        raise NetError(f"net {net_name!r}: {key} = {value!r}: must be from 0 to {MAX_PARAMETER:,}")
+    most = MAX_REPEATS if key in REPEATS else MAX_PARAMETER
+    enough = value > 0 or (value == 0 and key in MAY_BE_ZERO) if number else True
+    if number and not (math.isfinite(value) and enough and value <= most):
+        least = "from 0 to" if key in MAY_BE_ZERO else "greater than 0 and at most"
+        raise NetError(f"net {net_name!r}: {key} = {value!r}: must be {least} {most:,}, such as {default!r}")
 
 
 def _kind(default: Any) -> str:

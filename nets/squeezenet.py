@@ -15,11 +15,14 @@ BYPASSES = ("none", "simple", "complex")
 
 
 def fire(b: GraphBuilder, x: str, squeeze: int, expand1x1: int, expand3x3: int, name: str) -> str:
-    """Squeeze with 1×1 filters, expand with 1×1 and 3×3 ones, and join the two."""
+    """Squeeze with 1×1 filters, expand with 1×1 and 3×3 ones, and join the two; a kind without filters is left out."""
     x = b.conv2d(x, squeeze, 1, activation="relu", name=f"{name}.squeeze1x1")
-    small = b.conv2d(x, expand1x1, 1, activation="relu", name=f"{name}.expand1x1")
-    large = b.conv2d(x, expand3x3, 3, padding=1, activation="relu", name=f"{name}.expand3x3")
-    return b.concat([small, large], name=f"{name}.concat")
+    parts = []
+    if expand1x1:
+        parts.append(b.conv2d(x, expand1x1, 1, activation="relu", name=f"{name}.expand1x1"))
+    if expand3x3:
+        parts.append(b.conv2d(x, expand3x3, 3, padding=1, activation="relu", name=f"{name}.expand3x3"))
+    return b.concat(parts, name=f"{name}.concat") if len(parts) > 1 else parts[0]
 
 
 @net("squeezenet_v1_0", "SqueezeNet v1.0 as released: 227 px, ceil pooling, conv10 padded")
@@ -70,7 +73,7 @@ def squeezenet_v1_0(
     for i in range(8):
         name = f"fire{i + 2}"
         expand = base_e + incr_e * (i // freq)
-        expand3x3 = max(round(expand * pct_3x3), 1)
+        expand3x3 = round(expand * pct_3x3)
         y = fire(b, x, max(int(expand * squeeze_ratio), 1), expand - expand3x3, expand3x3, name)
         if bypass != "none" and b.channels(x) == expand:
             y = b.binary("add", x, y, name=f"{name}.bypass")

@@ -84,10 +84,11 @@ def test_mobilenet_v2_has_the_macs_of_its_tflite_twin() -> None:
     tflite_file = pytest.importorskip("hwsim.importers.tflite_file")
     twin = tflite_file.load_tflite(MODELS / "mobilenet_v2_0.35_128_int8.tflite")
     graph = load_onnx(MOBILENET)
-    # The twin classifies 1000 classes, the file 5: the dense layers differ, the 52 convolutions do not.
-    assert [graph.layer_macs(layer) for layer in graph.layers if isinstance(layer.op, gops.Conv2d)] == [
-        twin.layer_macs(layer) for layer in twin.layers if isinstance(layer.op, gops.Conv2d)
+    weighted = (gops.Conv2d, gops.Dense)
+    assert [graph.layer_macs(layer) for layer in graph.layers if isinstance(layer.op, weighted)] == [
+        twin.layer_macs(layer) for layer in twin.layers if isinstance(layer.op, weighted)
     ]
+    assert graph.macs == twin.macs == 18_947_072  # 5 classes
 
 
 def test_shape_arithmetic_is_folded_away(tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_every_computed_row_of_the_reference_is_tested():
     assert len(rows) > 40
 
 
+def test_seven_fire_squeezenet_of_the_st_zoo():
+    # The table's parameters are those of the convolutions; two for each channel of the norms come on top: seven squeeze
+    # layers of 16+16+32+32+48+48+64 filters, and 5 classes.
+    graph = build("st_squeezenet_v1_0")
+    assert graph.params == 540805 + 2 * (16 + 16 + 32 + 32 + 48 + 48 + 64 + 5)
+    assert graph.macs == 173375520
+
+
 # Largest ifmap + ofmap of a layer, in elements, counted from the same architectures.
 PEAKS = [
     ("alexnet_torchvision", {}, 344128),
@@ -122,6 +130,55 @@ def test_counts_agree_with_rounded_figures(name, params, macs, _source):
     assert graph.macs == pytest.approx(macs, rel=0.015)
 
 
+# The same nets to the last one: each convolution's and dense layer's (positions, taps x inputs, outputs), by hand.
+def counted(layers):
+    """Return parameters (one bias per output) and MACs of layers given as (positions, inputs per output, outputs)."""
+    return (
+        sum((inputs + 1) * outputs for _, inputs, outputs in layers),
+        sum(positions * inputs * outputs for positions, inputs, outputs in layers),
+    )
+
+
+def separable(plan):
+    """Return the two convolutions of each depthwise-separable block (positions, channels, filters)."""
+    return [part for p, c, k in plan for part in ((p, 9, c), (p, c, k))]
+
+
+FD_MOBILENET_0_25 = [
+    (112**2, 27, 8),
+    *separable([(56**2, 8, 16), (28**2, 16, 32), (28**2, 32, 32), (14**2, 32, 64), (14**2, 64, 64), (7**2, 64, 128)]),
+    *separable([(7**2, 128, 128)] * 4 + [(7**2, 128, 256)]),
+    (1, 256, 5),
+]
+RESNET32 = [
+    (32**2, 27, 16),
+    *[(32**2, 9 * 16, 16)] * 10,
+    *[(16**2, 9 * 16, 32), *[(16**2, 9 * 32, 32)] * 9, (16**2, 16, 32)],
+    *[(8**2, 9 * 32, 64), *[(8**2, 9 * 64, 64)] * 9, (8**2, 32, 64)],
+    (1, 64, 100),
+]
+YAMNET_256 = [
+    (48 * 32, 9, 32),
+    *separable([(48 * 32, 32, 64), (24 * 16, 64, 128), (24 * 16, 128, 128), (12 * 8, 128, 256), (12 * 8, 256, 256)]),
+    (1, 256, 10),
+]
+# name, parameters, layers, what they sum to, and int8 weights with int32 biases in KiB.
+BY_HAND = [
+    ("fd_mobilenet_0_25", {"classes": 5}, FD_MOBILENET_0_25, 125477, 11783232, 128.32),
+    ("resnet32", {"classes": 100}, RESNET32, 471524, 69130496, 464.38),
+    ("yamnet_256", {}, YAMNET_256, 134730, 23902720, 135.91),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "layers", "params", "macs", "int8_kib"), BY_HAND)
+def test_nets_without_a_row_equal_their_layers_counted_by_hand(name, parameters, layers, params, macs, int8_kib):
+    assert counted(layers) == (params, macs)
+    graph = build(name, **parameters)
+    assert (graph.params, graph.macs) == (params, macs)
+    biases = sum(outputs for _, _, outputs in layers)
+    assert (graph.params + 3 * biases) / 1024 == pytest.approx(int8_kib, abs=0.005)
+
+
 def test_yamnet_256_is_the_beginning_of_yamnet():
     short, whole = build("yamnet_256"), build("yamnet")
     body = [layer for layer in short.layers if layer.name.startswith(("conv", "dw", "pw"))]
@@ -149,6 +206,27 @@ def test_squeezenet_design_space(ratio, share, params, macs):
     graph = build("squeezenet_v1_0_paper", resolution=224, squeeze_ratio=ratio, pct_3x3=share)
     assert graph.params == params
     assert graph.macs == pytest.approx(macs, rel=1e-3)
+
+
+def test_squeezenet_with_one_kind_of_filter():
+    # No 3x3: fire2 is 96x16 + 16x128 with biases; all 3x3: the same plus eight more taps for each of 16x128.
+    small = build("squeezenet_v1_0", pct_3x3=0.0)
+    large = build("squeezenet_v1_0", pct_3x3=1.0)
+    assert not any(layer.op.kind == "concat" for layer in (*small.layers, *large.layers))
+    # squeeze and expand of modules 2..9: e = 128, 128, 256, 256, 384, 384, 512, 512 and s = e / 8
+    products = 2 * sum(e * e // 8 for e in (128, 256, 384, 512))
+    assert large.params - small.params == 8 * products
+
+
+def test_squeezenet_grows_by_its_metaparameters():
+    # freq 1: modules 2..9 expand to 128, 256, ..., 1024; base_e 64, incr_e 32, freq 4: 64 and 96 four times each.
+    def expands(**parameters):
+        graph = build("squeezenet_v1_0", **parameters)
+        return [graph.tensors[f"fire{i}.concat"].shape[-1] for i in range(2, 10)]
+
+    assert expands() == [128, 128, 256, 256, 384, 384, 512, 512]
+    assert expands(freq=1) == [128, 256, 384, 512, 640, 768, 896, 1024]
+    assert expands(base_e=64, incr_e=32, freq=4) == [64] * 4 + [96] * 4
 
 
 def test_bypasses():
@@ -191,13 +269,31 @@ def test_unknown_names_and_values_are_told():
         build("squeezenet_v1_1", resolution="big")
     with pytest.raises(UsageError, match="must be a whole number"):
         build("squeezenet_v1_1", resolution=True)
-    with pytest.raises(NetError, match="must be from 0 to"):
-        build("mobilenet_v1", alpha=-1.0)
-    with pytest.raises(NetError, match="must be from 0 to"):
-        build("mobilenet_v1", alpha=float("nan"))
-    with pytest.raises(NetError, match="every size must be >= 1"):
-        build("squeezenet_v1_1", resolution=0)
-    with pytest.raises(NetError, match="exceeds its input"):
-        build("squeezenet_v1_1", resolution=2)
     with pytest.raises(NetError, match="must be one of none, simple, complex"):
         build("squeezenet_v1_0", bypass="both")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sentence"),
+    [
+        ("mobilenet_v1", {"alpha": -1.0}, "alpha = -1.0: must be greater than 0 and at most 1,048,576, such as 1.0"),
+        ("mobilenet_v1", {"alpha": 0.0}, "alpha = 0.0: must be greater than 0"),
+        ("mobilenet_v1", {"alpha": float("nan")}, "alpha = nan: must be greater than 0"),
+        ("vgg16", {"width": 0}, "width = 0: must be greater than 0 and at most 1,048,576, such as 1.0"),
+        ("vgg16", {"classes": -1}, "classes = -1: must be from 0 to 1,048,576, such as 1000"),
+        ("alexnet", {"classes": 0}, "every size must be >= 1; usual is classes = 1000"),
+        ("vgg16", {"resolution": 7}, "with resolution = 7: layer 'pool3' (Pool2d): window of 2 exceeds its input of 1"),
+        ("vgg16", {"resolution": 7}, "usual is resolution = 224"),
+        ("vgg16", {"resolution": 0}, "resolution = 0: must be greater than 0"),
+        ("vgg16", {"resolution": 2**20}, "at most 8 axes and 2^40 elements; usual is resolution = 224"),
+        ("vgg16", {"resolution": 2**40}, "must be greater than 0 and at most 1,048,576"),
+        ("resnet32", {"blocks": 1_000_000}, "blocks = 1000000: must be greater than 0 and at most 1,000, such as 5"),
+        ("kwt_1", {"heads": 7}, "heads = 7: must divide width = 64; usual is heads = 1"),
+        ("shufflenet_v2", {"width": 0.3}, "width = 0.3: must be one of 0.5, 1.0, 1.5, 2.0; usual is width = 1.0"),
+    ],
+)
+def test_parameters_that_make_no_net(name, parameters, sentence):
+    with pytest.raises(NetError) as caught:
+        build(name, **parameters)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)

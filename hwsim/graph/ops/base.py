@@ -86,6 +86,12 @@ def need_positive(**values: int | tuple[int, ...]) -> None:
                 raise ShapeMismatchError(f"{name} = {value}: must be >= 1")
 
 
+def need_no_crop(padding: Padding2d) -> None:
+    """Raise ``ShapeMismatchError`` where padding is negative."""
+    if min(map(min, padding)) < 0:
+        raise ShapeMismatchError(f"padding = {padding}: must be >= 0 (crop with a slice)")
+
+
 def normal_axis(axis: int, rank: int) -> int:
     """Return ``axis`` counted from the front, for a tensor of ``rank`` axes."""
     if not -rank <= axis < rank:

@@ -12,6 +12,7 @@ from hwsim.graph.ops.base import (
     Padding2d,
     Pair,
     ShapeMismatchError,
+    need_no_crop,
     need_positive,
     need_rank,
     window_positions,
@@ -54,6 +55,7 @@ class Conv2d(Op):
         ifmap, filter_, *rest = inputs
         need_rank(ifmap, 4, "ifmap")
         need_positive(strides=self.strides, dilations=self.dilations, groups=self.groups)
+        need_no_crop(self.padding)
         _check_filter(filter_, rest[0] if rest else None, ifmap.shape[3], self.groups)
         n, h, w, _ = ifmap.shape
         k, r, s, _ = filter_.shape
@@ -94,6 +96,7 @@ class ConvTranspose2d(Op):
         ifmap, filter_, *rest = inputs
         need_rank(ifmap, 4, "ifmap")
         need_positive(strides=self.strides, dilations=self.dilations, groups=self.groups)
+        need_no_crop(self.padding)
         _check_filter(filter_, rest[0] if rest else None, ifmap.shape[3], self.groups)
         spatial = tuple(
             (size - 1) * stride + (kernel - 1) * dilation + 1 - sum(pad) + extra
@@ -107,6 +110,8 @@ class ConvTranspose2d(Op):
                 strict=True,
             )
         )
+        if min(self.output_padding) < 0:
+            raise ShapeMismatchError(f"output_padding = {self.output_padding}: must be >= 0")
         if min(spatial) < 1:
             raise ShapeMismatchError(f"padding {self.padding} leaves an ofmap of {spatial}")
         return (Spec((ifmap.shape[0], *spatial, filter_.shape[0]), ifmap.dtype),)

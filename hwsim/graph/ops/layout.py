@@ -101,7 +101,7 @@ class Pad(Op):
         if len(self.pads) != len(shape):
             raise ShapeMismatchError(f"pads = {self.pads}: needs one pair for each axis of its input {shape}")
         padded = tuple(before + size + after for size, (before, after) in zip(shape, self.pads, strict=True))
-        if min(padded, default=1) < 1 or min(min(pair) for pair in self.pads) < 0:
+        if min(padded, default=1) < 1 or min((min(pair) for pair in self.pads), default=0) < 0:
             raise ShapeMismatchError(f"pads = {self.pads}: must be >= 0 (crop with a slice)")
         if self.mode == "reflect" and any(max(pair) >= size for pair, size in zip(self.pads, shape, strict=True)):
             raise ShapeMismatchError(f"pads = {self.pads}: reflection must be shorter than its input {shape}")
@@ -212,6 +212,8 @@ class Gather(Op):
     def infer(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
         """Return the ofmap's spec; see ``Op.infer``."""
         table, indices = inputs
+        if "int" not in indices.dtype:
+            raise ShapeMismatchError(f"indices are {indices.dtype}, must be integers")
         axis = normal_axis(self.axis, len(table.shape))
         return (Spec((*table.shape[:axis], *indices.shape, *table.shape[axis + 1 :]), table.dtype),)
 

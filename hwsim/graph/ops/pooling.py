@@ -12,6 +12,7 @@ from hwsim.graph.ops.base import (
     Padding2d,
     Pair,
     ShapeMismatchError,
+    need_no_crop,
     need_positive,
     need_rank,
     normal_axis,
@@ -46,6 +47,7 @@ class Pool2d(Op):
         """Return the ofmap's spec; see ``Op.infer``."""
         need_rank(inputs[0], 4, "ifmap")
         need_positive(kernel=self.kernel, strides=self.strides, dilations=self.dilations)
+        need_no_crop(self.padding)
         n, h, w, c = inputs[0].shape
         p, q = (
             window_positions(size, kernel, stride, dilation, pad, ceil_mode=self.ceil_mode)
