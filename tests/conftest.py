@@ -16,6 +16,11 @@ for variable in ("FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
 
 
 @pytest.fixture
+def data_folder():
+    return DATA
+
+
+@pytest.fixture
 def npu():
     return load_chip(DATA / "toy_npu.yaml")
 

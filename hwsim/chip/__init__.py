@@ -1,5 +1,6 @@
 """The chip room: profiles, kernel tables, the catalogue, and hardware points."""
 
+from hwsim.chip.buffers import OPERANDS, Operand
 from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
@@ -12,6 +13,7 @@ from hwsim.chip.words import chip_cells, field_cells
 __all__ = [
     "DATAFLOWS",
     "KERNEL_KINDS",
+    "OPERANDS",
     "ArrayEngine",
     "Chip",
     "CoreEngine",
@@ -21,6 +23,7 @@ __all__ = [
     "KernelKind",
     "KernelTable",
     "Memory",
+    "Operand",
     "chip_cells",
     "chip_names",
     "field_cells",

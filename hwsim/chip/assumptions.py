@@ -71,10 +71,9 @@ def _priced_by_parts(engine: ArrayEngine | CoreEngine) -> bool:
 
 def _array_defaults(engine: ArrayEngine, chip: ChipFields) -> list[str]:
     lines = []
-    reached = [chip.memory(name) for name in engine.memory_names(chip)]
-    homes = reached[1:] if len(reached) > 1 else reached
-    if "double_buffered" not in reached[0].model_fields_set:
-        lines.append(f"{reached[0].name}: double-buffered")
+    buffers = dict.fromkeys(engine.buffers(chip).values())
+    lines += [f"{name}: double-buffered" for name in buffers if "transfers" not in chip.memory(name).model_fields_set]
+    homes = [chip.memory(name) for name in engine.homes(chip)]
     lines += [f"{home.name}: latency 0 cycles" for home in homes if "latency_cycles" not in home.model_fields_set]
     if engine.vector_lanes is None:
         lines.append(f"{engine.name}: {engine.cols} elementwise operations per cycle (one per column)")

@@ -5,11 +5,12 @@ That way a file with a wrong field and a broken reference is told both at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from hwsim.chip.buffers import DOUBLE_BUFFERED, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS
 from hwsim.chip.paths import settable_paths, short_path
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
@@ -66,13 +67,32 @@ def _engine_problems(data: Fields, key: Key, engine: Fields) -> list[Problem]:
         if name not in known and known
     ]
     memories = [known[name] for name in reached if name in known]
-    homes = memories[1:] if engine.get("kind") == "array" and len(memories) > 1 else memories
+    buffers: list[Fields] = []
+    if engine.get("kind") == "array":
+        buffers = _buffers([memory for _, memory in memories])
+        problems += _buffer_problems(at, buffers, where)
+    homes = [(index, memory) for index, memory in memories if memory not in buffers]
     for contents in ("weights", "activations"):
         if homes and not problems and not any(_may_hold(memory, contents) for _, memory in homes):
             problems.append((at, f"{where}.memories: none of them may hold {contents}; see memories.*.holds"))
     if engine.get("kind") == "array":
         problems += _dataflow_problems(key, engine.get("dataflows"), where)
     return problems
+
+
+def _buffers(memories: Sequence[Fields]) -> list[Fields]:
+    """Return the memories that are tile buffers of an array that reaches these."""
+    told = [(memory["name"], held if _is_words(held := memory.get("operands")) else None) for memory in memories]
+    names = set(tile_buffers(told).values())
+    return [memory for memory in memories if memory["name"] in names]
+
+
+def _buffer_problems(at: Key, buffers: Sequence[Fields], where: str) -> list[Problem]:
+    modes = {memory["name"]: memory.get("transfers", DOUBLE_BUFFERED) for memory in buffers}
+    if len(set(modes.values())) < 2:
+        return []
+    told = ", ".join(f"{name} {mode}" for name, mode in modes.items())
+    return [(at, f"{where}.memories: tile buffers beside each other need the same transfers; these have: {told}")]
 
 
 def _dataflow_problems(key: Key, flows: Any, where: str) -> list[Problem]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, model_validator
 
+from hwsim.chip.buffers import DOUBLE_BUFFERED, Operand, Transfers, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
 from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTable
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
@@ -48,7 +49,16 @@ class Memory(_Model):
         None, description="sram, tcm, cache, flash or dram; default: dram if last, else sram."
     )
     holds: tuple[Contents, ...] = Field(("weights", "activations"), min_length=1, description="What may live there.")
-    double_buffered: bool = Field(True, description="Whether transfers into it overlap computing.")
+    operands: tuple[Operand, ...] | None = Field(
+        None,
+        min_length=1,
+        description="As a tile buffer: the operands it holds, of ifmap, filter, ofmap; default: all.",
+    )
+    transfers: Transfers = Field(
+        DOUBLE_BUFFERED,
+        description="As a tile buffer: double_buffered (two copies of a tile; transfers overlap work, first fill and "
+        "last drain count), serial (one copy, transfers and work take turns), or ideal (one copy, all overlap).",
+    )
     reserved_kib: NotNegative = Field(0.0, description="What the application keeps for itself. [KiB]")
 
     @model_validator(mode="after")
@@ -113,6 +123,15 @@ class ArrayEngine(_Engine):
     )
     psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
     vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
+
+    def buffers(self, chip: ChipFields) -> dict[Operand, str]:
+        """Return the tile buffer of each operand that has one; the others stream from their home."""
+        return tile_buffers([(name, chip.memory(name).operands) for name in self.memory_names(chip)])
+
+    def homes(self, chip: ChipFields) -> list[str]:
+        """Return the memories it reaches that can hold whole tensors, nearest first."""
+        buffers = set(self.buffers(chip).values())
+        return [name for name in self.memory_names(chip) if name not in buffers]
 
     @cached_property
     def dataflow_table(self) -> tuple[Dataflow, ...]:

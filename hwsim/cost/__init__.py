@@ -6,7 +6,7 @@ from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
 from hwsim.cost.model import NOBODY, cost, engine_rate
 from hwsim.cost.takers import Taken, engine_kinds
-from hwsim.cost.tiling import ORDERS
+from hwsim.cost.tiling import ORDERS, Candidates
 from hwsim.cost.workload import Row, Workload, lower
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ORDERS",
     "TENSOR_KINDS",
     "Arena",
+    "Candidates",
     "Costs",
     "Placement",
     "Row",

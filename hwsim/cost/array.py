@@ -1,28 +1,28 @@
 """Array model: the layers a MAC array runs, each with the best of its mappings at every hardware point.
 
-Time of a mapping, with double buffering: the first tiles fill the buffer, then computing, the buffer's port and every
-home memory's port run side by side and the slowest decides, then the last ofmap tile drains:
+Time of a mapping whose buffers are double-buffered: the first tiles fill them, then computing, every buffer's port and
+every home memory's port run side by side and the slowest decides, then the last ofmap tile drains:
 
-    latency = fill + max(compute, buffer port, each home − its share of fill and drain) + drain
+    latency = max(fill + max(compute, buffer ports) + drain, each home's transfers, fill and drain among them)
 
-Without double buffering computing and transfers take turns, and every transfer waits for its memory's latency. Traffic
-of a mapping never depends on the clock or the bandwidth, but the choice among mappings does.
+With ``serial`` transfers computing and transfers take turns, and every transfer waits for its memory's latency; with
+``ideal`` ones everything overlaps and neither fill nor drain counts, as several other tools assume. Traffic of a
+mapping never depends on the clock or the bandwidth, but the choice among mappings does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import ArrayEngine, Dataflow, HardwarePoints
+from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
-from hwsim.cost.spatial import BufferTraffic, buffer_traffic
-from hwsim.cost.tiling import Candidates, candidates
+from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates
 from hwsim.cost.workload import Row
 from hwsim.errors import CostError
 from hwsim.units import J_PER_PJ
@@ -42,22 +42,15 @@ class Mapped:
     """The chosen mapping of layers with MACs and what it costs, arrays of shape [layer, point].
 
     Attributes:
-        feasible: Whether any tile fits the buffer; where not, times are nan.
+        feasible: Whether any tile fits the buffers; where not, times are nan.
         cycles: Array cycles.
         compute_s: Array time.
-        buffer_s: Busy time of the buffer's port.
+        buffer_s: Busy time of each tile buffer's port, [buffer, layer, point], in the order of ``buffer_names``.
         activation_s: Busy time of the activations' home.
         weight_s: Busy time of the weights' home, zero where it is the activations'.
         overhead_s: First fill and last drain, or the latency of all transfers.
         latency_s: All of it.
-        ifmap_bytes: Read from the activations' home.
-        filter_bytes: Read from the weights' home (the activations' for a product of activations).
-        footprint_bytes: Buffer bytes; of the smallest mapping where none fits.
-        dataflow: Index into the engine's dataflows.
-        order: Index into ``tiling.ORDERS``.
-        g: Groups in a tile; ``k``, ``c``, ``p``, ``q`` likewise filters, channels, rows, columns.
-        buffer_ifmap_bytes: Read from the buffer by the array.
-        buffer_filter_bytes: Read from the buffer by the array.
+        tiles: The chosen mappings; of the smallest footprint where none fits.
     """
 
     feasible: npt.NDArray[np.bool_]
@@ -68,52 +61,45 @@ class Mapped:
     weight_s: Floats
     overhead_s: Floats
     latency_s: Floats
-    ifmap_bytes: Ints
-    filter_bytes: Ints
-    footprint_bytes: Ints
-    dataflow: Ints
-    order: Ints
-    g: Ints
-    k: Ints
-    c: Ints
-    p: Ints
-    q: Ints
-    buffer_ifmap_bytes: Ints
-    buffer_filter_bytes: Ints
+    tiles: Candidates
+
+
+def buffer_names(engine: ArrayEngine, chip: Chip) -> list[str]:
+    """Return an array's tile buffers, nearest first."""
+    return list(dict.fromkeys(engine.buffers(chip).values()))
+
+
+def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArraySetup:
+    """Return what the mapspaces of an array of this size depend on."""
+    held = engine.buffers(chip)
+    names = buffer_names(engine, chip)
+    mode = chip.memory(names[0]).transfers if names else "ideal"
+    ifmap, filter_, ofmap = (names.index(held[operand]) if operand in held else -1 for operand in OPERANDS)
+    return ArraySetup(
+        rows=rows,
+        cols=cols,
+        dataflows=engine.dataflow_table,
+        psum_bytes=engine.psum_bytes,
+        buffers=(ifmap, filter_, ofmap),
+        copies=2 if mode == "double_buffered" else 1,
+        filled=mode == "double_buffered",
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Front:
-    """The candidates of several nests end to end, with their buffer traffic."""
+class _Fronts:
+    """The candidates of several nests end to end; candidates of nest i start at ``starts[i]`` and have ``owner`` i."""
 
     columns: Candidates
     starts: npt.NDArray[np.intp]
     owner: npt.NDArray[np.intp]
-    buffer_ifmap: Ints
-    buffer_filter: Ints
 
 
 @lru_cache(maxsize=256)
-def _front(
-    nests: tuple[Nest, ...],
-    rows: int,
-    cols: int,
-    dataflows: tuple[Dataflow, ...],
-    psum_bytes: int,
-    double_buffered: bool,
-) -> _Front:
-    sets = [candidates(nest, rows, cols, dataflows, psum_bytes, double_buffered) for nest in nests]
+def _fronts(nests: tuple[Nest, ...], setup: ArraySetup, prices: tuple[Prices, ...]) -> _Fronts:
+    sets = [candidates(nest, setup, price) for nest, price in zip(nests, prices, strict=True)]
     lengths = np.array([len(found) for found in sets])
-    columns = Candidates.joined(sets)
-    owner = np.repeat(np.arange(len(sets)), lengths)
-    traffic: list[list[BufferTraffic]] = [
-        [buffer_traffic(nest, dataflow, rows, cols) for dataflow in dataflows] for nest in nests
-    ]
-    ifmap, filter_ = (
-        np.array([[getattr(t, name) for t in row] for row in traffic], dtype=np.int64)[owner, columns.dataflow]
-        for name in ("ifmap_bytes", "filter_bytes")
-    )
-    return _Front(columns, np.cumsum(lengths) - lengths, owner, ifmap, filter_)
+    return _Fronts(Candidates.joined(sets), np.cumsum(lengths) - lengths, np.repeat(np.arange(len(sets)), lengths))
 
 
 def map_layers(
@@ -123,7 +109,7 @@ def map_layers(
 
     Args:
         layers: Rows with a nest.
-        engine: The array; its first memory is the buffer, unless it has only one.
+        engine: The array.
         points: Hardware points.
         residency: Homes of weights and activations.
         objective: One of ``OBJECTIVES``; ties are broken by the next in that order.
@@ -131,76 +117,102 @@ def map_layers(
     Returns:
         Arrays of shape [layer, point].
     """
-    distinct = list(dict.fromkeys((row.nest, row.dtype, row.activation_filter, row.ofmap_bytes) for row in layers))
+    distinct = list(dict.fromkeys((row.nest, row.dtype, row.activation_filter) for row in layers))
     position = {key: index for index, key in enumerate(distinct)}
-    where = np.array([position[row.nest, row.dtype, row.activation_filter, row.ofmap_bytes] for row in layers])
+    where = np.array([position[row.nest, row.dtype, row.activation_filter] for row in layers])
     hardware = points.engine(engine.name)
-    shapes = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, np.zeros(points.count, np.int64))[:2])
-    pairs, owner = np.unique(shapes, axis=1, return_inverse=True)
+    together = residency.activations.index == residency.weights.index
+    groups, owner = np.unique(
+        np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together)), axis=1, return_inverse=True
+    )
     owner = owner.reshape(-1)
-    blank = {name: np.zeros((len(distinct), points.count)) for name in Mapped.__slots__}
-    for index, (rows, cols) in enumerate(pairs.T):
-        cost = _ShapeCost(distinct, engine, points, residency, objective, int(rows), int(cols))
+    shape = (len(distinct), points.count)
+    buffers = buffer_names(engine, points.chip)
+    times = {name: np.zeros(shape) for name in TIMES}
+    buffer_s = np.zeros((len(buffers), *shape))
+    tiles: dict[str, Ints] = {field.name: np.zeros(shape, dtype=np.int64) for field in fields(Candidates)}
+    for index, (rows, cols, _) in enumerate(groups.T):
         chosen = np.flatnonzero(owner == index)
-        step = max(CELLS // len(cost.front.owner), 1)
+        cost = _GroupCost(distinct, engine, points, residency, objective, int(rows), int(cols), chosen)
+        step = max(CELLS // len(cost.fronts.owner), 1)
         for start in range(0, len(chosen), step):
             at = chosen[start : start + step]
-            for name, column in cost.best(at).items():
-                blank[name][:, at] = column
-    kinds = {"feasible": np.bool_} | dict.fromkeys(_INTEGERS, np.int64)
-    return Mapped(**{name: column[where].astype(kinds.get(name, np.float64)) for name, column in blank.items()})
+            best, found, busy = cost.best(at)
+            for name, column in found.items():
+                times[name][:, at] = column
+            buffer_s[:, :, at] = busy
+            for name in tiles:
+                tiles[name][:, at] = getattr(cost.fronts.columns, name)[best]
+    feasible = np.isfinite(times["latency_s"])
+    for name in ("latency_s", "overhead_s"):
+        times[name][~feasible] = np.nan
+    return Mapped(
+        feasible=feasible[where],
+        buffer_s=buffer_s[:, where],
+        tiles=Candidates(**{name: column[where] for name, column in tiles.items()}),
+        **{name: column[where] for name, column in times.items()},
+    )
 
 
-_TILES = ("dataflow", "order", "g", "k", "c", "p", "q")
-_INTEGERS = (*_TILES, "ifmap_bytes", "filter_bytes", "footprint_bytes", "buffer_ifmap_bytes", "buffer_filter_bytes")
+TIMES = ("cycles", "compute_s", "activation_s", "weight_s", "overhead_s", "latency_s")
 
 
-class _ShapeCost:
-    """Costs of all candidates of all layers on one array shape, over the points that have it."""
+class _GroupCost:
+    """Costs of all candidates of all layers over points that share an array shape and whether homes are one memory."""
 
     def __init__(
         self,
-        layers: Sequence[tuple[Nest | None, str, bool, int]],
+        layers: Sequence[tuple[Nest | None, str, bool]],
         engine: ArrayEngine,
         points: HardwarePoints,
         residency: Residency,
         objective: str,
         rows: int,
         cols: int,
+        group: npt.NDArray[np.intp],
     ) -> None:
         nests = tuple(nest for nest, *_ in layers if nest is not None)
-        names = engine.memory_names(points.chip)
-        buffer = points.chip.memory(names[0])
-        self._overlap = buffer.double_buffered
-        self._has_buffer = len(names) > 1
-        self._buffer = points.memory(names[0])
+        names = buffer_names(engine, points.chip)
+        self._mode = points.chip.memory(names[0]).transfers if names else "ideal"
+        self._setup = array_setup(engine, points.chip, rows, cols)
+        self._buffers = [points.memory(name) for name in names]
         self._clock = points.engine(engine.name).clock_hz
         self._points, self._residency, self._objective = points, residency, objective
-        self.front = _front(nests, rows, cols, engine.dataflow_table, engine.psum_bytes, self._overlap)
-        of = self.front.owner
-        self._ofmap = np.array([ofmap for *_, ofmap in layers], dtype=np.int64)[of][:, None]
-        self._from_activations = np.array([flag for _, _, flag, _ in layers])[of][:, None]
-        self._macs_per_pe = np.array([macs_per_pe(engine, dtype) for _, dtype, *_ in layers])[of][:, None]
+        self.fronts = _fronts(nests, self._setup, tuple(self._prices(bool(flag), group) for *_, flag in layers))
+        of = self.fronts.owner
+        self._ofmap = np.array([nest.ofmap_bytes for nest in nests], dtype=np.int64)[of]
+        self._from_activations = np.array([flag for *_, flag in layers])[of][:, None]
+        self._macs_per_pe = np.array([macs_per_pe(engine, dtype) for _, dtype, _ in layers])[of]
 
-    def best(self, at: npt.NDArray[np.intp]) -> dict[str, np.ndarray]:
-        """Return the chosen mapping's quantities at these points, each of shape [layer, point]."""
-        cost = self._all(at)
-        chosen = _choose(self._ranked(cost, at), self.front.starts, self.front.owner)
-        result: dict[str, np.ndarray] = {
-            name: np.take_along_axis(column, chosen, axis=0) for name, column in cost.items()
-        }
-        result["feasible"] = np.isfinite(result["latency_s"])
-        for name in ("latency_s", "overhead_s"):
-            result[name] = np.where(result["feasible"], result[name], np.nan)
-        for name in (*_TILES, "ifmap_bytes", "filter_bytes", "footprint_bytes"):
-            result[name] = getattr(self.front.columns, name)[chosen]
-        result["buffer_ifmap_bytes"] = self.front.buffer_ifmap[chosen]
-        result["buffer_filter_bytes"] = self.front.buffer_filter[chosen]
-        return result
+    def _prices(self, from_activations: bool, group: npt.NDArray[np.intp]) -> Prices:
+        home, store = self._residency.activations, self._residency.weights
+        together = from_activations or bool((home.index == store.index)[group[0]])
+        return Prices(
+            together=together,
+            home=(
+                _shared_ratio(home.write_s_per_byte[group], home.read_s_per_byte[group]),
+                _shared_ratio(home.write_pj_per_byte[group], home.read_pj_per_byte[group]),
+            ),
+            buffers=tuple(
+                (
+                    _shared_ratio(self._at(b.read_bytes_per_s, group), self._at(b.write_bytes_per_s, group)),
+                    _shared_ratio(self._at(b.write_pj_per_byte, group), self._at(b.read_pj_per_byte, group)),
+                )
+                for b in self._buffers
+            ),
+        )
 
-    def _all(self, at: npt.NDArray[np.intp]) -> dict[str, Floats]:
+    def best(self, at: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], dict[str, Floats], Floats]:
+        """Return the chosen mapping at these points: position, times, busy times of buffers."""
+        times, busy = self._times(at)
+        chosen = _choose(self._ranked(times["latency_s"], at), self.fronts.starts, self.fronts.owner)
+        found = {name: np.take_along_axis(column, chosen, axis=0) for name, column in times.items()}
+        ports = [np.take_along_axis(port, chosen, axis=0) for port in busy]
+        return chosen, found, np.stack(ports) if ports else np.zeros((0, *chosen.shape))
+
+    def _times(self, at: npt.NDArray[np.intp]) -> tuple[dict[str, Floats], list[Floats]]:
         """Return times of every candidate at these points, shape [candidate, point]; inf where it does not fit."""
-        columns, home, store = self.front.columns, self._residency.activations, self._residency.weights
+        columns, home, store = self.fronts.columns, self._residency.activations, self._residency.weights
         shape = (len(columns), len(at))
         read, write, latency = home.read_s_per_byte[at], home.write_s_per_byte[at], home.latency_s[at]
         together = self._from_activations | (home.index == store.index)[at]
@@ -208,61 +220,72 @@ class _ShapeCost:
         filter_latency = np.where(together, 0.0, store.latency_s[at])
 
         filter_s = columns.filter_bytes[:, None] * filter_read
-        activation_s = columns.ifmap_bytes[:, None] * read + self._ofmap * write + np.where(together, filter_s, 0.0)
+        activation_s = (
+            (columns.ifmap_bytes + columns.psum_in_bytes)[:, None] * read
+            + (self._ofmap + columns.psum_out_bytes)[:, None] * write
+            + np.where(together, filter_s, 0.0)
+        )
         weight_s = np.where(together, 0.0, filter_s)
-        compute_s = np.ceil(columns.cycles[:, None] / self._macs_per_pe) / self._at(self._clock, at)
-        buffer_s = self._buffer_time(at) if self._has_buffer else np.zeros(shape)
-        if self._overlap:
+        cycles = np.ceil(columns.cycles / self._macs_per_pe)[:, None]
+        compute_s = cycles / self._at(self._clock, at)
+        ports = [np.broadcast_to(self._port_time(index, at), shape) for index in range(len(self._buffers))]
+        work_s = np.maximum.reduce([np.broadcast_to(compute_s, shape), *ports])
+        if self._mode == "ideal":
+            overhead_s = np.zeros(shape)
+            latency_s = np.maximum(work_s, np.maximum(activation_s, weight_s))
+        elif self._mode == "serial":
+            overhead_s = columns.transfers[:, None] * np.maximum(latency, filter_latency)
+            latency_s = overhead_s + work_s + activation_s + weight_s
+        else:
             ifmap_fill = columns.ifmap_fill_bytes[:, None] * read
             filter_fill = columns.filter_fill_bytes[:, None] * filter_read
             drain = columns.drain_bytes[:, None] * write
             fill_home = ifmap_fill + np.where(together, filter_fill, 0.0)
             fill_store = np.where(together, 0.0, filter_fill)
             overhead_s = np.maximum(fill_home + latency, fill_store + filter_latency) + drain
-            rest = np.maximum(activation_s - fill_home - drain, weight_s - fill_store)
-            latency_s = overhead_s + np.maximum(np.maximum(compute_s, buffer_s), rest)
-        else:
-            overhead_s = columns.transfers[:, None] * np.maximum(latency, filter_latency)
-            latency_s = overhead_s + np.maximum(compute_s, buffer_s) + activation_s + weight_s
-        if self._has_buffer:
-            fits = columns.footprint_bytes[:, None] <= self._at(self._buffer.size_bytes, at)
-            latency_s = np.where(fits, latency_s, np.inf)
-        times = (compute_s, buffer_s, activation_s, weight_s, overhead_s, latency_s)
-        names = ("compute_s", "buffer_s", "activation_s", "weight_s", "overhead_s", "latency_s")
-        cost = {name: np.broadcast_to(column, shape) for name, column in zip(names, times, strict=True)}
-        cost["cycles"] = np.broadcast_to(np.ceil(columns.cycles[:, None] / self._macs_per_pe), shape)
-        return cost
+            home_s = np.maximum(activation_s + latency, weight_s + filter_latency)
+            latency_s = np.maximum(overhead_s + work_s, home_s)
+        latency_s = np.where(self._fits(at), latency_s, np.inf)
+        found = (cycles, compute_s, activation_s, weight_s, overhead_s, latency_s)
+        return {name: np.broadcast_to(time, shape) for name, time in zip(TIMES, found, strict=True)}, ports
 
-    def _buffer_time(self, at: npt.NDArray[np.intp]) -> Floats:
-        """Return the busy time of the buffer's port: what the array takes and gives, and what homes bring and fetch."""
-        columns = self.front.columns
-        reads = (self.front.buffer_ifmap + self.front.buffer_filter)[:, None] + self._ofmap
-        writes = (columns.ifmap_bytes + columns.filter_bytes)[:, None] + self._ofmap
-        read_s = reads / self._at(self._buffer.read_bytes_per_s, at)
-        return np.asarray(read_s + writes / self._at(self._buffer.write_bytes_per_s, at))
+    def _fits(self, at: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        fits = np.ones((len(self.fronts.columns), len(at)), dtype=bool)
+        for need, buffer in zip(self.fronts.columns.buffer_bytes(self._setup), self._buffers, strict=True):
+            fits &= need[:, None] <= self._at(buffer.size_bytes, at)
+        return fits
 
-    def _ranked(self, cost: dict[str, Floats], at: npt.NDArray[np.intp]) -> list[Floats]:
+    def _port_time(self, index: int, at: npt.NDArray[np.intp]) -> Floats:
+        """Return the busy time of a buffer's port: what the array takes and gives, and what homes bring and fetch."""
+        reads, writes = buffer_traffic(self.fronts.columns, self._setup, index)
+        buffer = self._buffers[index]
+        read_s = reads[:, None] / self._at(buffer.read_bytes_per_s, at)
+        return np.asarray(read_s + writes[:, None] / self._at(buffer.write_bytes_per_s, at))
+
+    def _ranked(self, latency: Floats, at: npt.NDArray[np.intp]) -> list[Floats]:
         """Return the objectives, the asked one first, shape [candidate, point]; inf where a mapping does not fit."""
-        columns, home, store = self.front.columns, self._residency.activations, self._residency.weights
-        latency = cost["latency_s"]
+        columns, home, store = self.fronts.columns, self._residency.activations, self._residency.weights
         fits = np.isfinite(latency)
-        moved = columns.ifmap_bytes + columns.filter_bytes
         filter_pj = np.where(self._from_activations, home.read_pj_per_byte[at], store.read_pj_per_byte[at])
-        picojoules = (
-            columns.ifmap_bytes[:, None] * home.read_pj_per_byte[at] + columns.filter_bytes[:, None] * filter_pj
+        picojoules: np.ndarray = (
+            (columns.ifmap_bytes + columns.psum_in_bytes)[:, None] * home.read_pj_per_byte[at]
+            + columns.psum_out_bytes[:, None] * home.write_pj_per_byte[at]
+            + columns.filter_bytes[:, None] * filter_pj
         )
-        if self._has_buffer:
-            picojoules = picojoules + moved[:, None] * self._at(self._buffer.write_pj_per_byte, at)
-            taken = (self.front.buffer_ifmap + self.front.buffer_filter)[:, None]
-            picojoules = picojoules + taken * self._at(self._buffer.read_pj_per_byte, at)
+        for index, buffer in enumerate(self._buffers):
+            reads, writes = buffer_traffic(columns, self._setup, index)
+            read_pj, write_pj = self._at(buffer.read_pj_per_byte, at), self._at(buffer.write_pj_per_byte, at)
+            picojoules = np.asarray(picojoules + reads[:, None] * read_pj + writes[:, None] * write_pj)
         # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
         energy = picojoules * J_PER_PJ + self._at(self._points.static_w, at) * np.where(fits, latency, 0.0)
         energy = np.where(fits, energy, np.inf)
+        moved = columns.ifmap_bytes + columns.filter_bytes + columns.psum_in_bytes + columns.psum_out_bytes
         traffic = np.where(fits, moved[:, None], np.inf)
         values = dict(zip(OBJECTIVES, (latency, energy, energy * latency, traffic), strict=True))
         order = [self._objective, *(name for name in OBJECTIVES if name != self._objective)]
         # Where nothing fits, the smallest footprint is chosen, to say what is missing.
-        small = np.where(fits, 0, columns.footprint_bytes[:, None]).astype(np.float64)
+        footprint = sum(columns.buffer_bytes(self._setup), np.zeros(len(columns), dtype=np.int64))
+        small = np.where(fits, 0, footprint[:, None]).astype(np.float64)
         return [*(values[name] for name in order), small]
 
     def _at(self, column: np.ndarray, at: npt.NDArray[np.intp]) -> np.ndarray:
@@ -281,6 +304,14 @@ def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:
         known = ", ".join(engine.macs_per_pe)
         raise CostError(f"engine {engine.name!r} does no {dtype} MACs; it does {known}: cost the net with --dtype")
     return rate
+
+
+def _shared_ratio(over: Floats, under: Floats) -> float | None:
+    """Return the ratio of two columns if it is the same at all points; 1 where both are zero."""
+    if (over == under).all():
+        return 1.0
+    ratio = over / np.where(under == 0, np.nan, under)
+    return float(ratio[0]) if (ratio == ratio[0]).all() else None
 
 
 def _choose(ranked: list[Floats], starts: npt.NDArray[np.intp], owner: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -11,8 +11,9 @@ from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints
 from hwsim.cost.arena import Arena, plan_arena
 from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
 from hwsim.cost.core import run_layers
-from hwsim.cost.costs import FILTER, IFMAP, OFMAP, READ, WRITE, Costs
+from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, WRITE, Costs
 from hwsim.cost.residency import Residency, place
+from hwsim.cost.tiling import operand_traffic
 from hwsim.cost.vector import stream_layers
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
@@ -123,8 +124,8 @@ def _home_memories(points: HardwarePoints, engines: Sequence[ArrayEngine | CoreE
     names = [memory.name for memory in points.chip.memories]
     for engine in engines:
         reached = engine.memory_names(points.chip)
-        if isinstance(engine, ArrayEngine) and len(reached) > 1:
-            reached = reached[1:]
+        if isinstance(engine, ArrayEngine):
+            reached = engine.homes(points.chip)
         names = [name for name in names if name in reached]
     if not names:
         used = ", ".join(engine.name for engine in engines)
@@ -163,20 +164,39 @@ class _Ledger:
         self._peak[at] = rates * (hardware.rows * hardware.cols)
         prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
         self._mac_j[at] = self._column(rows, "macs") * prices * J_PER_PJ
-        ofmap = np.broadcast_to(self._column(rows, "ofmap_bytes"), mapped.ifmap_bytes.shape)
-        self._enter_homes(at, mapped.ifmap_bytes, mapped.filter_bytes, ofmap)
-        reached = engine.memory_names(self._points.chip)
-        if len(reached) > 1:
-            buffer = self._names.index(reached[0])
-            self._memory_s[buffer][at] = mapped.buffer_s
-            self._traffic[buffer, READ, IFMAP][at] += mapped.buffer_ifmap_bytes
-            self._traffic[buffer, READ, FILTER][at] += mapped.buffer_filter_bytes
-            self._traffic[buffer, READ, OFMAP][at] += ofmap
-            self._traffic[buffer, WRITE, IFMAP][at] += mapped.ifmap_bytes
-            self._traffic[buffer, WRITE, FILTER][at] += mapped.filter_bytes
-            self._traffic[buffer, WRITE, OFMAP][at] += ofmap
-            self._tiles[buffer] = np.maximum(self._tiles[buffer], mapped.footprint_bytes.max(axis=0))
+        tiles = mapped.tiles
+        ofmap = np.broadcast_to(self._column(rows, "ofmap_bytes"), tiles.ifmap_bytes.shape)
+        self._enter_homes(at, tiles.ifmap_bytes, tiles.filter_bytes, ofmap)
+        self._enter_spills(at, tiles.psum_in_bytes, tiles.psum_out_bytes)
+        self._enter_buffers(at, engine, mapped)
         return mapped
+
+    def _enter_spills(self, at: Index, read: Ints, written: Ints) -> None:
+        for index in range(len(self._memories)):
+            here = self._residency.activations.index == index
+            self._traffic[index, READ, PSUM][at] += np.where(here, read, 0)
+            self._traffic[index, WRITE, PSUM][at] += np.where(here, written, 0)
+
+    def _enter_buffers(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
+        tiles, buffers = mapped.tiles, engine.buffers(self._points.chip)
+        for operand, name in buffers.items():
+            traffic = self._traffic[self._names.index(name)]
+            read, written = operand_traffic(tiles, operand)
+            if operand == "ofmap":
+                # What leaves for good is the ofmap; all that comes and goes before is psums.
+                traffic[READ, OFMAP][at] += tiles.ofmap_read_bytes
+                traffic[WRITE, OFMAP][at] += tiles.ofmap_read_bytes
+                traffic[READ, PSUM][at] += read - tiles.ofmap_read_bytes
+                traffic[WRITE, PSUM][at] += written - tiles.ofmap_read_bytes
+            else:
+                kind = IFMAP if operand == "ifmap" else FILTER
+                traffic[READ, kind][at] += read
+                traffic[WRITE, kind][at] += written
+        for number, name in enumerate(dict.fromkeys(buffers.values())):
+            index = self._names.index(name)
+            self._memory_s[index][at] = mapped.buffer_s[number]
+            held = sum(getattr(tiles, f"{operand}_tile_bytes") for operand, at_ in buffers.items() if at_ == name)
+            self._tiles[index] = np.maximum(self._tiles[index], np.max(held, axis=0))
 
     def stream(self, at: Index, engine: ArrayEngine) -> None:
         """Enter layers without MACs on an array's vector lanes."""

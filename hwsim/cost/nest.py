@@ -19,6 +19,23 @@ from hwsim.units import BITS_PER_BYTE
 DIMS = ("N", "G", "K", "C", "P", "Q", "R", "S")
 
 
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Ifmap indices that tiles of one spatial axis read; padding and indices that a stride skips are never among them.
+
+    Attributes:
+        largest: Indices of the tile that reads most.
+        first: Indices of the first tile.
+        total: Sum over all tiles: overlapping tiles read their halo again.
+        sliding: Sum over all tiles of what the tile before did not hold, when one sweep visits them in order.
+    """
+
+    largest: int
+    first: int
+    total: int
+    sliding: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """How one spatial axis of the ofmap reads the ifmap."""
@@ -30,25 +47,43 @@ class Axis:
     pad: int
     size: int
 
-    def touched(self, tile: int) -> tuple[int, int]:
-        """Return what tiles of ``tile`` ofmap positions read of the axis.
-
-        Returns:
-            Distinct ifmap indices of the largest tile, and their sum over all tiles: overlapping tiles read their halo
-            again, padding is never read, and indices a stride skips are not read either.
-        """
+    def touched(self, tile: int) -> Touched:
+        """Return what tiles of ``tile`` ofmap positions read of the axis."""
         return _touched(self, tile)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of an ofmap position and a tap that meet the ifmap, not its padding."""
+        return _pairs(self)
+
+
+def _indices(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ifmap index of each (position, tap), and whether it lies inside."""
+    position = np.arange(axis.positions, dtype=np.int64)
+    index = position[:, None] * axis.stride + np.arange(axis.taps, dtype=np.int64) * axis.dilation - axis.pad
+    return index, (index >= 0) & (index < axis.size)
+
+
+@lru_cache(maxsize=16384)
+def _pairs(axis: Axis) -> int:
+    return int(_indices(axis)[1].sum())
 
 
 @lru_cache(maxsize=65536)
-def _touched(axis: Axis, tile: int) -> tuple[int, int]:
-    position = np.arange(axis.positions, dtype=np.int64)
-    index = position[:, None] * axis.stride + np.arange(axis.taps, dtype=np.int64) * axis.dilation - axis.pad
-    inside = (index >= 0) & (index < axis.size)
-    owner = np.broadcast_to((position // tile)[:, None], index.shape)
+def _touched(axis: Axis, tile: int) -> Touched:
+    index, inside = _indices(axis)
+    tiles = -(-axis.positions // tile)
+    owner = np.broadcast_to((np.arange(axis.positions) // tile)[:, None], index.shape)
+    # Tile and index as one number, so that tiles stay apart.
     distinct = np.unique(owner[inside] * axis.size + index[inside])
-    per_tile = np.bincount(distinct // axis.size)
-    return int(per_tile.max(initial=0)), int(per_tile.sum())
+    per_tile = np.bincount(distinct // axis.size, minlength=tiles)
+    held_before = np.isin(distinct, distinct + axis.size, assume_unique=True)
+    return Touched(
+        largest=int(per_tile.max(initial=0)),
+        first=int(per_tile[0]),
+        total=len(distinct),
+        sliding=len(distinct) - int(held_before.sum()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +132,7 @@ class Nest:
     @property
     def ifmap_bytes(self) -> int:
         """Bytes of the ifmap elements that are read at all."""
-        touched = self.rows.touched(self.rows.positions)[1] * self.cols.touched(self.cols.positions)[1]
+        touched = self.rows.touched(self.rows.positions).total * self.cols.touched(self.cols.positions).total
         return packed(self.n * self.g * self.c * touched, self.ifmap_bits)
 
     @property
@@ -106,9 +141,14 @@ class Nest:
         return packed(self.g * self.k * self.c * self.rows.taps * self.cols.taps, self.filter_bits) + self.bias_bytes
 
     @property
+    def ofmap_elements(self) -> int:
+        """Elements of the ofmap."""
+        return self.n * self.g * self.k * self.rows.positions * self.cols.positions
+
+    @property
     def ofmap_bytes(self) -> int:
         """Bytes of the ofmap."""
-        return packed(self.n * self.g * self.k * self.rows.positions * self.cols.positions, self.ofmap_bits)
+        return packed(self.ofmap_elements, self.ofmap_bits)
 
 
 def packed(count: int, bits: int) -> int:

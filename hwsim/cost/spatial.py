@@ -1,138 +1,211 @@
-"""Spatial mapping: how many cycles an array takes for a tile, and how often it reads its buffer.
+"""Spatial mapping: the passes an array makes over a tile, their cycles, and what the array asks its buffers for.
 
-A dataflow unrolls some loop dimensions over the array's rows and some over its columns; several dimensions on one axis
-are laid end to end, so a small one leaves room for copies of the next. What is left over is looped over in time, and a
-ragged edge costs a whole step.
+A dataflow unrolls some loop dimensions over the array's rows and some over its columns. On an axis the first dimension
+takes what it needs and whole copies of it stand side by side for the next one; a ``flat`` dataflow lays all dimensions
+of an axis end to end as one long index instead (im2col). What is left over is looped over in time, a step per cycle,
+and a ragged edge costs a whole step. One trip through the leftover loops of a dimension is a pass of it.
+
+The stationary operand stays in the PEs while the loops that do not index it run; the others come by with every pass:
+
+    reads = the operand's indices in a tile × passes of the loops that do not index it (once a tile when stationary)
+
+``sum over tiles`` is exact for ragged tiles, because it factors by dimension. Terms: Chen, Emer, Sze, ISCA 2016.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import Dataflow
-from hwsim.cost.nest import DIMS, Nest, packed
+from hwsim.cost.nest import DIMS, Axis, Nest
 
 Ints = npt.NDArray[np.int64]
 
-# The dimensions each operand's index depends on; along the others one element serves many MACs.
-RELEVANT = {"filter": frozenset("GKCRS"), "ifmap": frozenset("NGCPQRS"), "ofmap": frozenset("NGKPQ")}
-# The operand whose change makes a systolic array drain and fill again.
-RELOADED = {"filter": "filter", "row": "filter", "ifmap": "ifmap", "ofmap": "ofmap"}
-
-
-def tile_cycles(
-    nest: Nest, dataflow: Dataflow, rows: int, cols: int, *, g: Ints, k: Ints, c: Ints, p: Ints, q: Ints
-) -> Ints:
-    """Return the array cycles of a whole nest cut into tiles, shape [candidate].
-
-    Each tile takes one cycle per step of its loops in time; the loops of a spatial axis advance by its size. A systolic
-    array adds rows + columns − 2 cycles whenever its stationary operand changes. Last, partial tiles are costed at
-    their own size.
-
-    Args:
-        nest: The loop nest.
-        dataflow: Which dimensions lie on rows and columns.
-        rows: Rows of the array.
-        cols: Columns of the array.
-        g: Groups in a tile, shape [candidate].
-        k: Filters in a tile, likewise.
-        c: Channels in a tile.
-        p: Ofmap rows in a tile.
-        q: Ofmap columns in a tile.
-    """
-    extents = nest.extents
-    tiled = {"G": g, "K": k, "C": c, "P": p, "Q": q}
-    whole = {dim: np.full_like(g, extents[dim]) for dim in DIMS}
-    total = np.zeros_like(g)
-    # A dimension has `full` tiles of its tile size and perhaps one of what remains; tiles of a nest are their product.
-    for rest in product((False, True), repeat=len(tiled)):
-        count = np.full_like(g, extents["N"])
-        inside = dict(whole, N=np.ones_like(g))
-        for (dim, tile), partial in zip(tiled.items(), rest, strict=True):
-            full, remainder = np.divmod(extents[dim], tile)
-            count = count * (np.minimum(remainder, 1) if partial else full)
-            inside[dim] = remainder if partial else tile
-        if not count.any():
-            continue
-        total += count * _steps(inside, dataflow, rows, cols)
-    return total
-
-
-def _steps(inside: dict[str, Ints], dataflow: Dataflow, rows: int, cols: int) -> Ints:
-    """Return the cycles of one tile of these extents."""
-    folds = _folds(inside, dataflow.rows, rows) * _folds(inside, dataflow.cols, cols)
-    in_time = [dim for dim in DIMS if dim not in dataflow.rows and dim not in dataflow.cols]
-    steps = folds
-    for dim in in_time:
-        steps = steps * inside[dim]
-    if dataflow.systolic:
-        reloads = folds
-        for dim in in_time:
-            if dim in RELEVANT[RELOADED[dataflow.stationary]]:
-                reloads = reloads * inside[dim]
-        steps = steps + reloads * (rows + cols - 2)
-    return steps
-
-
-def _folds(inside: dict[str, Ints], dims: tuple[str, ...], size: int) -> Ints:
-    laid = np.ones_like(inside["N"])
-    for dim in dims:
-        laid = laid * inside[dim]
-    return -(-laid // size)
+# The three classes of loops beside G: each operand lacks one of them.
+PIXELS = ("N", "P", "Q")  # not in the filter
+FILTERS = ("K",)  # not in the ifmap
+WINDOW = ("C", "R", "S")  # not in the ofmap
+CUT = ("N", "G", "K", "C", "P", "Q")  # dimensions that tiles cut; taps stay whole
 
 
 @dataclass(frozen=True, slots=True)
-class BufferTraffic:
-    """Bytes between the array and its buffer, for a whole nest.
+class Unrolling:
+    """How many indices of each dimension the array works on at once.
 
     Attributes:
-        ifmap_bytes: Read.
-        filter_bytes: Read.
-        ofmap_bytes: Written.
+        factors: Copies side by side, by dimension; 1 for those in time. Of a flat axis: its size, by its first
+            dimension.
+        flat: The dimensions of each flat axis with more than one, laid end to end.
     """
 
-    ifmap_bytes: int
-    filter_bytes: int
-    ofmap_bytes: int
+    factors: dict[str, int]
+    flat: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def busy_pes(self) -> int:
+        """PEs of a full pass."""
+        return prod(self.factors.values())
 
 
-def buffer_traffic(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> BufferTraffic:
-    """Return how many bytes the array takes from its buffer and gives back.
-
-    One buffer read serves every PE along which the element is shared (a multicast), and every MAC in time for which the
-    PE keeps it: for all loops in time that do not index the stationary operand, and for the row dataflow's 1-D
-    convolution, in which a PE slides an ifmap row past the rows of the filters it keeps (S MACs per ifmap element and
-    filter, Q per weight). Psums stay beside the array; only finished ofmap elements are written.
-    """
+def unrolling(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Unrolling:
+    """Return how a dataflow lays a nest over a ``rows`` × ``cols`` array."""
     extents = nest.extents
-    shared_by = {name: _multicast(extents, dataflow, name, rows, cols) for name in ("ifmap", "filter")}
-    kept_for = {"ifmap": 1, "filter": 1}
-    in_time = [dim for dim in DIMS if dim not in dataflow.rows and dim not in dataflow.cols]
-    if dataflow.stationary in kept_for:
-        name = dataflow.stationary
-        kept_for[name] = prod(extents[dim] for dim in in_time if dim not in RELEVANT[name])
-    elif dataflow.stationary == "row":
-        kept_for = {
-            "ifmap": (extents["S"] if "S" in in_time else 1) * min(dataflow.kept_filters, extents["K"]),
-            "filter": extents["Q"] if "Q" in in_time else 1,
-        }
-    reads = {name: ceil(nest.macs / (shared_by[name] * kept_for[name])) for name in kept_for}
-    return BufferTraffic(
-        packed(reads["ifmap"], nest.ifmap_bits), packed(reads["filter"], nest.filter_bits), nest.ofmap_bytes
+    factors = dict.fromkeys(DIMS, 1)
+    flat = []
+    for dims, size in ((dataflow.rows, rows), (dataflow.cols, cols)):
+        if dataflow.flat and len(dims) > 1:
+            flat.append(dims)
+            factors[dims[0]] = min(size, prod(extents[dim] for dim in dims))
+            continue
+        room = size
+        for dim in dims:
+            factors[dim] = min(extents[dim], room)
+            room //= factors[dim]
+    return Unrolling(factors, tuple(flat))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayWork:
+    """What the array does for a whole nest cut into tiles; arrays of shape [candidate], all in elements.
+
+    Attributes:
+        cycles: Steps, plus filling and draining where data ripple through, at one MAC per PE and cycle.
+        filter_reads: Filter elements it takes.
+        ifmap_reads: Ifmap elements it takes.
+        psum_writes: Psums and finished ofmap elements it gives back.
+        psum_reads: Psums it takes up again.
+    """
+
+    cycles: Ints
+    filter_reads: Ints
+    ifmap_reads: Ints
+    psum_writes: Ints
+    psum_reads: Ints
+
+
+def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapping[str, Ints]) -> ArrayWork:
+    """Return what the array does for a nest cut into tiles.
+
+    Args:
+        nest: The loop nest.
+        dataflow: Which dimensions lie on rows and columns, and what is stationary.
+        rows: Rows of the array.
+        cols: Columns of the array.
+        tiles: Tile size of each dimension of ``CUT``, shape [candidate].
+    """
+    laid = unrolling(nest, dataflow, rows, cols)
+    extents = nest.extents
+    count = {dim: -(-extents[dim] // tiles[dim]) for dim in CUT}
+    groups, filters, window, pixels = (_passes(nest, laid, dims, tiles) for dims in (("G",), FILTERS, WINDOW, PIXELS))
+    cycles = groups * filters * window * pixels
+    pixel_tiles = count["N"] * count["P"] * count["Q"]
+
+    weights = nest.g * nest.k * nest.c * nest.rows.taps * nest.cols.taps
+    products = nest.n * nest.g * nest.c * nest.rows.pairs * nest.cols.pairs
+    stationary = dataflow.stationary
+    if stationary == "row":
+        row_passes = _dim_passes(nest.rows.positions, tiles["P"], laid.factors["P"])
+        return ArrayWork(
+            cycles=cycles,
+            filter_reads=weights * nest.n * row_passes * count["Q"],
+            ifmap_reads=nest.n
+            * nest.g
+            * nest.c
+            * _rows_of_passes(nest.rows, tiles["P"], laid)
+            * _touched_total(nest.cols, tiles["Q"])
+            * _dim_passes(nest.k, tiles["K"], laid.factors["K"] * dataflow.kept_filters),
+            **_psums(nest, _kept_window(nest, laid, dataflow, tiles)),
+        )
+    reloads = {
+        "filter": groups * filters * window * pixel_tiles,
+        "ofmap": groups * filters * pixels * count["C"],
+        "ifmap": groups * window * pixels * count["K"],
+    }[stationary]
+    if dataflow.systolic:
+        cycles = cycles + reloads * (rows + cols - 2 + (rows if dataflow.load_exposed else 0))
+    return ArrayWork(
+        cycles=cycles,
+        filter_reads=weights * (pixel_tiles if stationary == "filter" else pixels),
+        ifmap_reads=products * (count["K"] if stationary == "ifmap" else filters),
+        **_psums(nest, count["C"] if stationary == "ofmap" else window),
     )
 
 
-def _multicast(extents: dict[str, int], dataflow: Dataflow, name: str, rows: int, cols: int) -> float:
-    """Return the mean number of busy PEs that one buffer read of an operand serves."""
-    served = 1.0
-    for dims, size in ((dataflow.rows, rows), (dataflow.cols, cols)):
-        laid = prod(extents[dim] for dim in dims)
-        indexing = prod(extents[dim] for dim in dims if dim in RELEVANT[name])
-        busy = laid / ceil(laid / size)
-        served *= max(busy / min(indexing, busy), 1.0)
-    return served
+def _psums(nest: Nest, updates: Ints) -> dict[str, Ints]:
+    """Return psum accesses when every ofmap element is updated so often; the first update reads none."""
+    return {"psum_writes": nest.ofmap_elements * updates, "psum_reads": nest.ofmap_elements * (updates - 1)}
+
+
+def _kept_window(nest: Nest, laid: Unrolling, dataflow: Dataflow, tiles: Mapping[str, Ints]) -> Ints:
+    """Return how often a psum leaves a row-stationary array: PEs add up taps and the channels they keep."""
+    row_passes = -(-nest.rows.taps // laid.factors["R"])
+    return _dim_passes(nest.c, tiles["C"], laid.factors["C"] * dataflow.kept_channels) * row_passes
+
+
+def _passes(nest: Nest, laid: Unrolling, dims: tuple[str, ...], tiles: Mapping[str, Ints]) -> Ints:
+    """Return the passes of a class of loops, summed over its tiles."""
+    extents = nest.extents
+    total = np.ones_like(tiles["K"])
+    for axis in laid.flat:
+        if axis[0] in dims:
+            total = total * _flat_passes(extents, axis, laid.factors[axis[0]], tiles)
+    on_flat = [dim for axis in laid.flat for dim in axis]
+    for dim in dims:
+        if dim not in on_flat:
+            whole = tiles.get(dim, np.full_like(total, extents[dim]))
+            total = total * _dim_passes(extents[dim], whole, laid.factors[dim])
+    return total
+
+
+def _dim_passes(extent: int, tile: Ints, factor: int) -> Ints:
+    """Return ceil(tile / factor), summed over all tiles of an extent."""
+    full, rest = np.divmod(extent, tile)
+    passes: Ints = full * -(-tile // factor) + -(-rest // factor)
+    return passes
+
+
+def _flat_passes(extents: Mapping[str, int], axis: tuple[str, ...], size: int, tiles: Mapping[str, Ints]) -> Ints:
+    """Return ceil(product of the tile's dimensions / size), summed over the tiles that cut these dimensions."""
+    cut = [dim for dim in axis if dim in tiles]
+    whole = prod(extents[dim] for dim in axis if dim not in tiles)
+    total = np.zeros_like(tiles["K"])
+    # Of each dimension there are full tiles and perhaps one of what remains.
+    for partial in product((False, True), repeat=len(cut)):
+        tiles_so, inside = np.ones_like(total), np.full_like(total, whole)
+        for dim, is_rest in zip(cut, partial, strict=True):
+            full, rest = np.divmod(extents[dim], tiles[dim])
+            tiles_so = tiles_so * (np.minimum(rest, 1) if is_rest else full)
+            inside = inside * (rest if is_rest else tiles[dim])
+        total = total + tiles_so * -(-inside // size)
+    return total
+
+
+def _touched_total(axis: Axis, tile: Ints) -> Ints:
+    sizes, where = np.unique(tile, return_inverse=True)
+    return np.array([axis.touched(int(size)).total for size in sizes], dtype=np.int64)[where]
+
+
+def _rows_of_passes(axis: Axis, tile: Ints, laid: Unrolling) -> Ints:
+    """Return the ifmap rows read when passes of some ofmap rows and some filter rows work through each tile."""
+    sizes, where = np.unique(tile, return_inverse=True)
+    factors = laid.factors["P"], laid.factors["R"]
+    return np.array([_rows_of(axis, int(size), *factors) for size in sizes], dtype=np.int64)[where]
+
+
+@lru_cache(maxsize=16384)
+def _rows_of(axis: Axis, tile: int, positions: int, taps: int) -> int:
+    total = 0
+    for start in range(0, axis.positions, tile):
+        end = min(start + tile, axis.positions)
+        for first, tap in product(range(start, end, positions), range(0, axis.taps, taps)):
+            position = np.arange(first, min(first + positions, end))[:, None]
+            read = np.unique(position * axis.stride + np.arange(tap, min(tap + taps, axis.taps)) * axis.dilation)
+            total += int(((read >= axis.pad) & (read < axis.size + axis.pad)).sum())
+    return total

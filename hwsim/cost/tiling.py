@@ -1,72 +1,122 @@
-"""The mapspace of one layer on one array shape: tiles, loop orders and dataflows, pruned by full dominance.
+"""The mapspace of one layer on one array: tiles, loop orders, sweeps and dataflows, pruned by full dominance.
 
-A mapping cuts the nest into tiles that fit the buffer nearest to the array. Tile sizes are ceil(extent / 2^i) of G, K,
-C, P and, once a tile has a single row, Q; taps stay whole, images and outer tiles are looped over. Three loop orders,
-outermost first:
+A mapping cuts the nest into tiles that fit the buffers nearest to the array, and visits them in one of these orders,
+outermost loop first (``docs/mapspace.md`` states the same for readers; loops of one trip do not count):
 
-    filter outer   g k | n p q      filters cross once, the ifmap once per K tile
-    ifmap outer    g n p q | k      the ifmap crosses once, filters once per image and pixel tile
-    channel inner  g n k p q | c    where C is cut: both cross once per tile that needs them; psums stay until C is done
+    filter stays   g k c | n · ·     pixels run innermost: filters cross once, the ifmap once per K tile
+    ifmap stays    g n · · c | k     filters run innermost: the ifmap crosses once, filters once per pixel tile
+    ofmap stays    g k n · · | c     channels run innermost: psums never leave
 
-The ofmap crosses once in every order, as psums never leave. ``docs/mapspace.md`` states the same for readers, and the
-tests enumerate it by brute force.
+`· ·` are the ofmap's rows and columns, whichever sweeps inside. Where consecutive ifmap tiles differ only by a step of
+the sweep, only the rows (or columns) that the tile before did not hold are fetched. Where C is cut and does not run
+innermost, psums cross to the activations' home and back between visits. An operand without a buffer streams from its
+home at the pace of the array's passes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import Dataflow
-from hwsim.cost.nest import Axis, Nest
-from hwsim.cost.spatial import buffer_traffic, tile_cycles
+from hwsim.chip import OPERANDS, Dataflow, Operand
+from hwsim.cost.dominance import non_dominated
+from hwsim.cost.nest import Axis, Nest, Touched
+from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
 
 Ints = npt.NDArray[np.int64]
-ORDERS = ("filter outer", "ifmap outer", "channel inner")
-FILTER_OUTER, IFMAP_OUTER, CHANNEL_INNER = range(len(ORDERS))
+# (what stays, which of the ofmap's axes sweeps inside)
+ORDERS = (("filter", "P"), ("filter", "Q"), ("ifmap", "P"), ("ifmap", "Q"), ("ofmap", "P"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArraySetup:
+    """What a mapspace depends on besides the nest: nothing that a bandwidth, a clock, a capacity or a price decides.
+
+    Attributes:
+        rows: Rows of the array.
+        cols: Columns of the array.
+        dataflows: What it can do.
+        psum_bytes: Bytes of a psum.
+        buffers: For ifmap, filter and ofmap the number of the buffer that holds its tiles; −1 for none.
+        copies: Copies of a tile in its buffer: two where the next one arrives during work on the present.
+        filled: Whether the first fill and the last drain cost time, and the number of transfers none; or the reverse.
+    """
+
+    rows: int
+    cols: int
+    dataflows: tuple[Dataflow, ...]
+    psum_bytes: int
+    buffers: tuple[int, int, int] = (0, 0, 0)
+    copies: int = 2
+    filled: bool = True
+
+    @property
+    def buffer_count(self) -> int:
+        """How many buffers there are."""
+        return max(self.buffers) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Mappings as columns, each of shape [candidate].
+    """Mappings as columns, each of shape [candidate]; bytes are those of a whole layer.
 
     Attributes:
-        dataflow: Index into the engine's dataflows.
+        dataflow: Index into the setup's dataflows.
         order: Index into ``ORDERS``.
+        n: Images in a tile.
         g: Groups in a tile.
         k: Filters in a tile.
         c: Channels in a tile.
         p: Ofmap rows in a tile.
         q: Ofmap columns in a tile.
-        footprint_bytes: Buffer bytes, double-buffered where an operand has more than one tile.
-        ifmap_bytes: Bytes of the ifmap that cross into the buffer.
-        filter_bytes: Bytes of filters and biases that cross into the buffer.
-        ifmap_fill_bytes: Bytes of the first ifmap tile.
-        filter_fill_bytes: Bytes of the first filter tile.
-        drain_bytes: Bytes of the last ofmap tile.
-        transfers: Tiles moved, of all tensors.
-        cycles: Array cycles.
+        ifmap_tile_bytes: What the ifmap takes of its buffer, copies included; 0 without one.
+        filter_tile_bytes: Likewise the filter.
+        ofmap_tile_bytes: Likewise psums and ofmap.
+        ifmap_bytes: Of the ifmap, read from its home.
+        filter_bytes: Of filters and biases, read from their home.
+        psum_in_bytes: Psums read from the activations' home.
+        psum_out_bytes: Psums written to it.
+        ifmap_fill_bytes: Of the first ifmap tile.
+        filter_fill_bytes: Of the first filter tile.
+        drain_bytes: Of the last ofmap tile.
+        transfers: Tiles moved, of all operands.
+        array_ifmap_bytes: Of the ifmap, read by the array.
+        array_filter_bytes: Of the filter, read by the array.
+        psum_read_bytes: Psums taken up again by the array.
+        psum_write_bytes: Psums and ofmap elements given back by the array.
+        ofmap_read_bytes: Of finished psums or ofmap elements, read from their buffer on the way home.
+        cycles: Array cycles at one MAC per PE and cycle.
     """
 
     dataflow: Ints
     order: Ints
+    n: Ints
     g: Ints
     k: Ints
     c: Ints
     p: Ints
     q: Ints
-    footprint_bytes: Ints
+    ifmap_tile_bytes: Ints
+    filter_tile_bytes: Ints
+    ofmap_tile_bytes: Ints
     ifmap_bytes: Ints
     filter_bytes: Ints
+    psum_in_bytes: Ints
+    psum_out_bytes: Ints
     ifmap_fill_bytes: Ints
     filter_fill_bytes: Ints
     drain_bytes: Ints
     transfers: Ints
+    array_ifmap_bytes: Ints
+    array_filter_bytes: Ints
+    psum_read_bytes: Ints
+    psum_write_bytes: Ints
+    ofmap_read_bytes: Ints
     cycles: Ints
 
     def __len__(self) -> int:
@@ -82,22 +132,82 @@ class Candidates:
         """Return all candidates of several sets, one after the other."""
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
-
-# What a latency, an energy or a traffic is computed from, besides the buffer's accesses; a candidate no better in any
-# of these and those can't win.
-READ_BY_OBJECTIVES = (
-    "footprint_bytes",
-    "cycles",
-    "ifmap_bytes",
-    "filter_bytes",
-    "ifmap_fill_bytes",
-    "filter_fill_bytes",
-    "drain_bytes",
-    "transfers",
-)
+    def buffer_bytes(self, setup: ArraySetup) -> list[Ints]:
+        """Return what the tiles take of each buffer, shape [candidate] each."""
+        tiles = (self.ifmap_tile_bytes, self.filter_tile_bytes, self.ofmap_tile_bytes)
+        return [
+            sum(
+                (tile for tile, at in zip(tiles, setup.buffers, strict=True) if at == buffer), np.zeros_like(self.order)
+            )
+            for buffer in range(setup.buffer_count)
+        ]
 
 
-def ladder(extent: int) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What the points of a group share about time and energy per byte; it decides which bytes may be added up.
+
+    Attributes:
+        together: Whether filters come from the activations' home.
+        home: Factors by which a byte written to the activations' home exceeds one read, in time and in energy; None
+            where the points disagree.
+        buffers: The same for each buffer.
+    """
+
+    together: bool
+    home: tuple[float | None, ...]
+    buffers: tuple[tuple[float | None, ...], ...]
+
+
+def read_by_objectives(space: Candidates, setup: ArraySetup, prices: Prices) -> npt.NDArray[np.float64]:
+    """Return every quantity that some latency, energy or traffic is computed from, shape [candidate, quantity].
+
+    Each objective is a nondecreasing function of these; a candidate no better in any of them cannot win.
+    """
+    reads, writes = space.ifmap_bytes + space.psum_in_bytes, space.psum_out_bytes
+    columns = [*space.buffer_bytes(setup), space.cycles]
+    columns += _weighed(reads + space.filter_bytes if prices.together else reads, writes, {1.0, *prices.home})
+    if not prices.together:
+        columns.append(space.filter_bytes)
+    for buffer, factors in enumerate(prices.buffers):
+        columns += _weighed(*buffer_traffic(space, setup, buffer), set(factors))
+    if setup.filled and prices.together:
+        columns += _weighed(space.ifmap_fill_bytes + space.filter_fill_bytes, space.drain_bytes, {prices.home[0]})
+    elif setup.filled:
+        columns += [space.ifmap_fill_bytes, space.filter_fill_bytes, space.drain_bytes]
+    else:
+        columns.append(space.transfers)
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _weighed(reads: Ints, writes: Ints, factors: set[float | None]) -> list[npt.NDArray[Any]]:
+    """Return reads plus writes by each factor, or both apart where a factor is not known."""
+    if None in factors:
+        return [reads, writes]
+    return [reads + factor * writes for factor in factors if factor is not None]
+
+
+def buffer_traffic(columns: Candidates, setup: ArraySetup, index: int) -> tuple[Ints, Ints]:
+    """Return bytes read from and written to a tile buffer, shape [candidate]."""
+    reads, writes = np.zeros_like(columns.order), np.zeros_like(columns.order)
+    for operand, at in zip(OPERANDS, setup.buffers, strict=True):
+        if at == index:
+            read, written = operand_traffic(columns, operand)
+            reads, writes = reads + read, writes + written
+    return reads, writes
+
+
+def operand_traffic(columns: Candidates, operand: Operand) -> tuple[Ints, Ints]:
+    """Return bytes of an operand read from and written to the buffer that holds its tiles, shape of the columns."""
+    if operand == "ifmap":
+        return columns.array_ifmap_bytes, columns.ifmap_bytes
+    if operand == "filter":
+        return columns.array_filter_bytes, columns.filter_bytes
+    reads = columns.psum_read_bytes + columns.psum_out_bytes + columns.ofmap_read_bytes
+    return reads, columns.psum_write_bytes + columns.psum_in_bytes
+
+
+def halvings(extent: int) -> list[int]:
     """Return the tile sizes ceil(extent / 2^i), largest first."""
     sizes = [extent]
     while sizes[-1] > 1:
@@ -105,108 +215,176 @@ def ladder(extent: int) -> list[int]:
     return sizes
 
 
-def mapspace(
-    nest: Nest, rows: int, cols: int, dataflows: tuple[Dataflow, ...], psum_bytes: int, double_buffered: bool
-) -> Candidates:
-    """Return every mapping of a nest on a ``rows`` × ``cols`` array, unpruned."""
-    g, k, c, p, q, order = _tiles(nest)
-    row_tiles, col_tiles = _touched_table(nest.rows, p), _touched_table(nest.cols, q)
-    taps = nest.rows.taps * nest.cols.taps
-    g_tiles, k_tiles, c_tiles = -(-nest.g // g), -(-nest.k // k), -(-nest.c // c)
-    pixel_tiles = -(-nest.rows.positions // p) * -(-nest.cols.positions // q)
+def tile_sizes(extent: int, unit: int) -> list[int]:
+    """Return the halvings of an extent, and each rounded up to whole multiples of what the array works on at once."""
+    sizes = set(halvings(extent))
+    sizes |= {min(-(-size // unit) * unit, extent) for size in sizes}
+    return sorted(sizes, reverse=True)
 
-    # How often each operand crosses, and how many of its tiles there are.
-    # An operand whose only tile stays in the buffer is not fetched again.
-    one = np.ones_like(k)
-    filter_times = np.choose(order, [one, np.where(k_tiles > 1, nest.n * pixel_tiles, 1), nest.n * pixel_tiles])
-    ifmap_times = np.choose(order, [np.where(nest.n * pixel_tiles > 1, k_tiles, 1), one, k_tiles])
-    ifmap_bytes = _packed(nest.n * nest.g * nest.c * row_tiles[1] * col_tiles[1] * ifmap_times, nest.ifmap_bits)
-    filter_once = nest.g * nest.k * nest.c * taps
-    filter_bytes = _packed(filter_once * filter_times, nest.filter_bits) + nest.bias_bytes
 
-    ifmap_tile = _packed(g * c * row_tiles[0] * col_tiles[0], nest.ifmap_bits)
-    filter_tile = _packed(g * k * c * taps, nest.filter_bits)
-    filter_moves = g_tiles * k_tiles * c_tiles * filter_times
-    ifmap_moves = nest.n * g_tiles * c_tiles * pixel_tiles * ifmap_times
-    ofmap_moves = nest.n * g_tiles * k_tiles * pixel_tiles
-    copies = 2 if double_buffered else 1
-    footprint = (
-        ifmap_tile * np.where(ifmap_moves > 1, copies, 1)
-        + filter_tile * np.where(filter_moves > 1, copies, 1)
-        + g * k * p * q * psum_bytes
+def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
+    """Return every mapping of a nest, unpruned."""
+    return Candidates.joined(
+        [_of_dataflow(nest, setup, index, dataflow) for index, dataflow in enumerate(setup.dataflows)]
     )
-    columns = {
-        "order": order,
-        "g": g,
-        "k": k,
-        "c": c,
-        "p": p,
-        "q": q,
-        "footprint_bytes": footprint,
-        "ifmap_bytes": ifmap_bytes,
-        "filter_bytes": filter_bytes,
-        "ifmap_fill_bytes": ifmap_tile,
-        "filter_fill_bytes": filter_tile,
-        "drain_bytes": _packed(g * k * p * q, nest.ofmap_bits),
-        "transfers": filter_moves + ifmap_moves + ofmap_moves,
-    }
-    parts = [
-        Candidates(
-            dataflow=np.full_like(order, index),
-            cycles=tile_cycles(nest, dataflow, rows, cols, g=g, k=k, c=c, p=p, q=q),
-            **columns,
-        )
-        for index, dataflow in enumerate(dataflows)
-    ]
-    return Candidates.joined(parts)
 
 
 @lru_cache(maxsize=16384)
-def candidates(
-    nest: Nest, rows: int, cols: int, dataflows: tuple[Dataflow, ...], psum_bytes: int, double_buffered: bool
-) -> Candidates:
+def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
     """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front."""
-    space = mapspace(nest, rows, cols, dataflows, psum_bytes, double_buffered)
-    traffic = [buffer_traffic(nest, dataflow, rows, cols) for dataflow in dataflows]
-    buffer_reads = np.array([t.ifmap_bytes + t.filter_bytes for t in traffic], dtype=np.int64)[space.dataflow]
-    columns = [*(getattr(space, name) for name in READ_BY_OBJECTIVES), buffer_reads]
-    return space.take(non_dominated(np.stack(columns, axis=1)))
+    space = mapspace(nest, setup)
+    return space.take(non_dominated(read_by_objectives(space, setup, prices)))
 
 
-def non_dominated(columns: Ints) -> npt.NDArray[np.intp]:
-    """Return the positions of the rows that no other row beats or equals in every column; of equal rows, the first.
-
-    Args:
-        columns: Shape [row, quantity]; less is better.
-    """
-    order = np.lexsort(columns.T[::-1])
-    left, kept = order, []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        # Sorted lexicographically, a row can only be dominated by one before it.
-        left = left[(columns[left] < columns[best]).any(axis=1)]
-    return np.sort(np.array(kept, dtype=np.intp))
-
-
-def _tiles(nest: Nest) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
-    """Return the tile sizes g, k, c, p, q and the order of every mapping."""
-    p_all, q_all = nest.rows.positions, nest.cols.positions
-    pixels = [(p, q_all) for p in ladder(p_all)] + [(1, q) for q in ladder(q_all)[1:]]
-    found: list[tuple[int, int, int, int, int, int]] = []
-    for (p, q), k, c in product(pixels, ladder(nest.k), ladder(nest.c)):
-        orders = (CHANNEL_INNER,) if c < nest.c else (FILTER_OUTER, IFMAP_OUTER)
-        groups = ladder(nest.g) if (k, c) == (nest.k, nest.c) else [1]
-        found.extend((g, k, c, p, q, order) for g in groups for order in orders)
-    columns = np.array(found, dtype=np.int64).T
-    return columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]
+def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
+    tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
+    work = array_work(nest, dataflow, setup.rows, setup.cols, tiles)
+    sets = [_of_order(nest, setup, dataflow, tiles, order) for order in range(len(ORDERS))]
+    both = {
+        "dataflow": np.full_like(work.cycles, index),
+        **{dim.lower(): sizes for dim, sizes in tiles.items()},
+        "array_ifmap_bytes": _packed(work.ifmap_reads, nest.ifmap_bits),
+        "array_filter_bytes": _packed(work.filter_reads, nest.filter_bits),
+        "psum_read_bytes": work.psum_reads * setup.psum_bytes,
+        "psum_write_bytes": _written(nest, setup, dataflow, work.psum_writes),
+        "ofmap_read_bytes": np.full_like(work.cycles, _drained(nest, setup, dataflow)),
+        "cycles": work.cycles,
+    }
+    parts = []
+    for keep, columns in sets:
+        common = {name: column[keep] for name, column in both.items()}
+        part = common | {name: column[keep] for name, column in columns.items()}
+        parts.append(Candidates(**_streamed(nest, setup, part)))
+    return Candidates.joined(parts)
 
 
-def _touched_table(axis: Axis, tiles: Ints) -> tuple[Ints, Ints]:
-    """Return (largest tile's ifmap extent, sum over tiles) for each tile size of a column."""
-    sizes, where = np.unique(tiles, return_inverse=True)
-    table = np.array([axis.touched(int(size)) for size in sizes], dtype=np.int64)
-    return table[where, 0], table[where, 1]
+def _written(nest: Nest, setup: ArraySetup, dataflow: Dataflow, writes: Ints) -> Ints:
+    """Return the bytes of psum writes; an array that keeps psums itself gives back finished elements at last."""
+    if dataflow.stationary != "ofmap":
+        return writes * setup.psum_bytes
+    return (writes - nest.ofmap_elements) * setup.psum_bytes + nest.ofmap_bytes
+
+
+def _drained(nest: Nest, setup: ArraySetup, dataflow: Dataflow) -> int:
+    return nest.ofmap_bytes if dataflow.stationary == "ofmap" else nest.ofmap_elements * setup.psum_bytes
+
+
+def _streamed(nest: Nest, setup: ArraySetup, part: dict[str, Ints]) -> dict[str, Ints]:
+    """Return a part's columns with operands that have no buffer moved between home and array directly."""
+    ifmap, filter_, ofmap = (at >= 0 for at in setup.buffers)
+    nothing = np.zeros_like(part["cycles"])
+    if not ifmap:
+        part |= {"ifmap_bytes": part["array_ifmap_bytes"], "ifmap_tile_bytes": nothing, "ifmap_fill_bytes": nothing}
+    if not filter_:
+        streamed = part["array_filter_bytes"] + nest.bias_bytes
+        part |= {"filter_bytes": streamed, "filter_tile_bytes": nothing, "filter_fill_bytes": nothing}
+    if not ofmap:
+        # Every psum the array takes up again was given back before; the last time it is the finished element.
+        spilled = part["psum_read_bytes"]
+        part |= {"psum_in_bytes": spilled, "psum_out_bytes": spilled, "ofmap_read_bytes": nothing}
+        part |= {"ofmap_tile_bytes": nothing, "drain_bytes": nothing}
+    return part
+
+
+def _tiles(nest: Nest, factors: dict[str, int]) -> dict[str, Ints]:
+    """Return the tile sizes of every combination; groups are only cut together when a tile holds whole groups."""
+    ns, ks, cs = (tile_sizes(getattr(nest, dim.lower()), factors[dim]) for dim in ("N", "K", "C"))
+    ps, qs = tile_sizes(nest.rows.positions, factors["P"]), tile_sizes(nest.cols.positions, factors["Q"])
+    grids = [_grid(ns, [1], ks, cs, ps, qs)]
+    if nest.g > 1:
+        grids.append(_grid(ns, tile_sizes(nest.g, factors["G"])[:-1], [nest.k], [nest.c], ps, qs))
+    columns = np.concatenate(grids, axis=1)
+    return dict(zip(CUT, columns, strict=True))
+
+
+def _grid(*sizes: list[int]) -> Ints:
+    return np.stack([axis.reshape(-1) for axis in np.meshgrid(*map(np.array, sizes), indexing="ij")]).astype(np.int64)
+
+
+def _of_order(
+    nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[str, Ints], order: int
+) -> tuple[npt.NDArray[np.intp], dict[str, Ints]]:
+    """Return which tilings an order makes a mapping of its own for, and the columns that depend on it."""
+    stays, sweep = ORDERS[order]
+    trips = {dim: -(-nest.extents[dim] // tiles[dim]) for dim in CUT}
+    n, g, k, c, p, q = (trips[dim] for dim in CUT)
+    pixels = n * p * q
+
+    # How often an operand's tiles are fetched anew: the trips of loops outside its innermost that do not index it.
+    one = np.ones_like(k)
+    if stays == "filter":
+        filter_times, ifmap_times, visits = one, np.where(c * pixels > 1, k, 1), np.where(pixels > 1, c, 1)
+    elif stays == "ifmap":
+        filter_times, ifmap_times, visits = pixels, one, c
+    else:
+        filter_times, ifmap_times, visits = pixels, k, one
+    slides = {"filter": one > 0, "ifmap": c == 1, "ofmap": one < 1}[stays]
+    rows, cols = _Tables(nest.rows, tiles["P"]), _Tables(nest.cols, tiles["Q"])
+    swept = rows.sliding * cols.total if sweep == "P" else rows.total * cols.sliding
+    touched = np.where(slides, swept, rows.total * cols.total)
+    taps = nest.rows.taps * nest.cols.taps
+    weights = nest.g * nest.k * nest.c * taps
+    ifmap_moves, filter_moves, ofmap_moves = g * c * pixels * ifmap_times, g * k * c * filter_times, g * k * pixels
+    spilled = nest.ofmap_elements * (visits - 1) * setup.psum_bytes
+    first = tiles["N"] * tiles["G"]
+    last = {dim: nest.extents[dim] - (trips[dim] - 1) * tiles[dim] for dim in CUT}
+    last_ofmap = last["N"] * last["G"] * last["K"] * last["P"] * last["Q"]
+
+    def copies(moves: Ints) -> Ints:
+        return np.where(moves > 1, setup.copies, 1)
+
+    return np.flatnonzero(_own(stays, sweep, trips)), {
+        "order": np.full_like(k, order),
+        "ifmap_tile_bytes": _packed(first * tiles["C"] * rows.largest * cols.largest, nest.ifmap_bits)
+        * copies(ifmap_moves),
+        "filter_tile_bytes": _packed(tiles["G"] * tiles["K"] * tiles["C"] * taps, nest.filter_bits)
+        * copies(filter_moves),
+        "ofmap_tile_bytes": _ofmap_tile(nest, setup, dataflow, tiles, c) * copies(ofmap_moves),
+        "ifmap_bytes": _packed(nest.n * nest.g * nest.c * touched * ifmap_times, nest.ifmap_bits),
+        "filter_bytes": _packed(weights * filter_times, nest.filter_bits) + nest.bias_bytes,
+        "psum_in_bytes": spilled,
+        "psum_out_bytes": spilled,
+        "ifmap_fill_bytes": _packed(first * tiles["C"] * rows.first * cols.first, nest.ifmap_bits),
+        "filter_fill_bytes": _packed(tiles["G"] * tiles["K"] * tiles["C"] * taps, nest.filter_bits),
+        "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
+        "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
+    }
+
+
+def _own(stays: str, sweep: str, trips: dict[str, Ints]) -> npt.NDArray[np.bool_]:
+    """Return where an order is one of its own: it stays what its name says, and no other does the same."""
+    own = np.ones(len(trips["P"]), dtype=bool)
+    slides = np.full_like(own, stays == "filter") | ((stays == "ifmap") & (trips["C"] == 1))
+    # Tiles slide along the axis that is cut; where both are, each sweep is an order; where nothing slides, one will do.
+    if sweep == "Q":
+        own &= slides & (trips["Q"] > 1)
+    else:
+        own &= ~(slides & (trips["P"] == 1) & (trips["Q"] > 1))
+    if stays == "ifmap":
+        own &= trips["K"] > 1
+    if stays == "ofmap":
+        own &= trips["C"] > 1
+    return own
+
+
+def _ofmap_tile(nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[str, Ints], c_trips: Ints) -> Ints:
+    """Return the bytes of a tile's psums; of its finished elements where the array keeps psums to itself."""
+    elements = tiles["N"] * tiles["G"] * tiles["K"] * tiles["P"] * tiles["Q"]
+    psums = elements * setup.psum_bytes
+    if dataflow.stationary != "ofmap":
+        return psums
+    return np.where(c_trips > 1, psums, _packed(elements, nest.ofmap_bits))
+
+
+class _Tables:
+    """What tiles touch of one spatial axis, by candidate."""
+
+    def __init__(self, axis: Axis, tiles: Ints) -> None:
+        sizes, where = np.unique(tiles, return_inverse=True)
+        found = [axis.touched(int(size)) for size in sizes]
+        self.largest, self.first, self.total, self.sliding = (
+            np.array([getattr(touched, name) for touched in found], dtype=np.int64)[where] for name in Touched.__slots__
+        )
 
 
 def _packed(count: Ints, bits: int) -> Ints:

@@ -17,6 +17,7 @@ from hwsim.cost import (
     NOBODY,
     ORDERS,
     TENSOR_KINDS,
+    Candidates,
     Costs,
     cost,
     engine_rate,
@@ -207,38 +208,59 @@ def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
     """Return the chosen mapping of each layer that has one."""
     if costs.mapped is None:
         return {}
-    chip = costs.points.chip
-    engine = chip.engines[int(costs.engine[costs.mapped_layers[0]])]
-    assert isinstance(engine, ArrayEngine)
-    columns = {field.name: getattr(costs.mapped, field.name)[:, point].tolist() for field in fields(costs.mapped)}
+    engine = _mapped_engine(costs)
+    columns = {field.name: getattr(costs.mapped.tiles, field.name)[:, point].tolist() for field in fields(Candidates)}
     return {
         int(layer): Mapping(
-            dataflow=engine.dataflow_table[int(columns["dataflow"][i])].name,
-            order=ORDERS[int(columns["order"][i])],
+            dataflow=engine.dataflow_table[columns["dataflow"][i]].name,
+            stays=ORDERS[columns["order"][i]][0],
+            sweep=SWEEPS[ORDERS[columns["order"][i]][1]],
+            images=columns["n"][i],
             groups=columns["g"][i],
             filters=columns["k"][i],
             channels=columns["c"][i],
             rows=columns["p"][i],
             columns=columns["q"][i],
-            footprint_bytes=columns["footprint_bytes"][i],
+            buffer_bytes=_held(costs, engine, i, point),
         )
         for i, layer in enumerate(costs.mapped_layers)
     }
+
+
+SWEEPS = {"P": "rows", "Q": "columns"}
+
+
+def _mapped_engine(costs: Costs) -> ArrayEngine:
+    engine = costs.points.chip.engines[int(costs.engine[costs.mapped_layers[0]])]
+    assert isinstance(engine, ArrayEngine)
+    return engine
+
+
+def _held(costs: Costs, engine: ArrayEngine, mapped: int, point: int) -> dict[str, int]:
+    """Return what a layer's tiles take of each buffer, by the buffer's name."""
+    assert costs.mapped is not None
+    held: dict[str, int] = {}
+    for operand, name in engine.buffers(costs.points.chip).items():
+        tile = getattr(costs.mapped.tiles, f"{operand}_tile_bytes")
+        held[name] = held.get(name, 0) + int(tile[mapped, point])
+    return held
 
 
 def _unmappable(costs: Costs, point: int) -> dict[int, str]:
     """Return, by layer index, why a layer has no mapping at this point."""
     if costs.mapped is None:
         return {}
-    chip = costs.points.chip
-    engine = chip.engines[int(costs.engine[costs.mapped_layers[0]])]
-    buffer = engine.memory_names(chip)[0]
-    capacity = int(costs.capacity_bytes[[memory.name for memory in chip.memories].index(buffer), point])
+    engine = _mapped_engine(costs)
+    names = [memory.name for memory in costs.points.chip.memories]
     reasons = {}
-    for i, layer in enumerate(costs.mapped_layers):
-        if not costs.mapped.feasible[i, point]:
-            need = human_bytes(int(costs.mapped.footprint_bytes[i, point]))
-            reasons[int(layer)] = f"its smallest tile needs {need} of {buffer}, which has {human_bytes(capacity)}"
+    for i in np.flatnonzero(~costs.mapped.feasible[:, point]).tolist():
+        layer = int(costs.mapped_layers[i])
+        lacking = [
+            f"{human_bytes(need)} of {name}, which has {human_bytes(capacity)}"
+            for name, need in _held(costs, engine, i, point).items()
+            if need > (capacity := int(costs.capacity_bytes[names.index(name), point]))
+        ]
+        reasons[layer] = f"its smallest tile needs {' and '.join(lacking)}"
     return reasons
 
 
@@ -299,7 +321,7 @@ def _model_assumptions(engines: Sequence[ArrayEngine | CoreEngine]) -> tuple[str
     told = []
     if any(isinstance(engine, ArrayEngine) for engine in engines):
         told.append("array: layers run one after the other; tensors go back to their home memory in between")
-        told.append("array: psums stay in registers beside the array; concat and split are addressed in place")
+        told.append("array: concat and split are addressed in place")
     if any(isinstance(engine, CoreEngine) for engine in engines):
         told.append("core: each tensor crosses its memory's port once per layer; kernel scratch is not counted")
     return tuple(told)

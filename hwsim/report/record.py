@@ -20,16 +20,27 @@ MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """How an array runs a layer: which dataflow, in which loop order, over tiles of which extents."""
+    """How an array runs a layer.
+
+    Attributes:
+        dataflow: Which of the engine's dataflows.
+        stays: The operand whose tile stays in its buffer while the innermost loop over tiles runs.
+        sweep: Along which of the ofmap's axes tiles follow each other: rows or columns.
+        images: Images in a tile; ``groups``, ``filters`` and ``channels`` (of a group), ofmap ``rows`` and ``columns``
+            likewise.
+        buffer_bytes: What the tiles take of each buffer [B].
+    """
 
     dataflow: str
-    order: str
+    stays: str
+    sweep: str
+    images: int
     groups: int
     filters: int
     channels: int
     rows: int
     columns: int
-    footprint_bytes: int
+    buffer_bytes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

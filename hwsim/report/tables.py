@@ -166,7 +166,7 @@ def _mapping(layer: LayerReport) -> str:
         return ""
     m = layer.mapping
     tile = f"g{m.groups} k{m.filters} c{m.channels} p{m.rows} q{m.columns}"
-    return f"{m.dataflow}, {m.order}, tile {tile}"
+    return f"{m.dataflow}, {m.stays} stays, tile {tile}"
 
 
 def _kept(report: Report, *, every: bool) -> tuple[list[LayerReport], list[LayerReport]]:

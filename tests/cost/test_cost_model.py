@@ -72,8 +72,8 @@ def test_array_latency_by_hand(npu):
     # 1,152 cycles of computing, then a drain of 2,048 B / 8 = 256. The buffer's port takes less than computing.
     points = HardwarePoints.of(npu.replace("engines.npu.dataflows", ["weight_stationary"]))
     costs = cost(lower(one_conv(), dtype="int8"), points, objective="traffic")
-    whole = costs.mapped
-    if (whole.k[0, 0], whole.p[0, 0]) == (32, 8):
+    whole = costs.mapped.tiles
+    if (whole.k[0, 0], whole.c[0, 0], whole.p[0, 0]) == (32, 16, 8):
         assert costs.latency_s[0, 0] * 400e6 == pytest.approx(804 + max(1_152, costs.memory_s[0, 0, 0] * 400e6) + 256)
     # The best mapping overlaps more, and is never below any single term.
     best = cost(lower(one_conv(), dtype="int8"), points)
@@ -92,7 +92,7 @@ def random_chip(rng, npu):
     ]:
         value = 2.0 ** rng.integers(low, high)
         chip = chip.replace(path, int(value) if path.startswith("npu") else float(value))
-    return chip.replace("sram.double_buffered", bool(rng.integers(2)))
+    return chip.replace("sram.transfers", ("double_buffered", "serial", "ideal")[rng.integers(3)])
 
 
 @pytest.mark.parametrize("seed", range(8))

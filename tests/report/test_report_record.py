@@ -233,7 +233,7 @@ def test_every_number_of_the_record_has_its_unit(report):
             yield name
 
     counts = {"schema", "batch", "params", "ofmap_shape", "first_layer", "last_layer"}
-    counts |= {"groups", "filters", "channels", "rows", "columns"}  # a mapping's tile
+    counts |= {"images", "groups", "filters", "channels", "rows", "columns"}  # a mapping's tile
     assert {name for name in numbers(report.to_dict()) if not name.endswith(tuple(UNITS))} <= counts
 
 

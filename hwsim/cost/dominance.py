@@ -1,0 +1,39 @@
+"""Dominance: of many candidates, those that some nondecreasing objective can prefer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Rows whose fate is settled together: each block costs block² comparisons, and strikes from all rows after it.
+BLOCK = 128
+
+
+def non_dominated(columns: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the positions of the rows that no other row beats or equals in every column; of equal rows, the first.
+
+    Args:
+        columns: Shape [row, quantity]; less is better.
+    """
+    # Ranks compare as the values do, are small, and add up exactly: a row has a larger sum than any that dominates it.
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in columns.T]).astype(np.int32)
+    left = np.lexsort((np.arange(len(columns)), ranks.sum(axis=0)))
+    ranks = ranks[:, left]
+    kept = []
+    while len(left):
+        block = ranks[:, :BLOCK]
+        among = np.triu(_nowhere_above(block, block), 1).any(axis=0)
+        kept.append(left[:BLOCK][~among])
+        struck = _nowhere_above(block[:, ~among], ranks[:, BLOCK:]).any(axis=0)
+        left, ranks = left[BLOCK:][~struck], ranks[:, BLOCK:][:, ~struck]
+    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.intp)
+
+
+def _nowhere_above(some: npt.NDArray[np.int32], others: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Return, for each pair, whether one of ``some`` is nowhere above one of ``others``; shape [some, others]."""
+    found: npt.NDArray[np.bool_] = some[0][:, None] <= others[0]
+    for mine, theirs in zip(some[1:], others[1:], strict=True):
+        found &= mine[:, None] <= theirs
+    return found

@@ -1,0 +1,127 @@
+"""The search against brute force: every mapping of the mapspace priced by plain arithmetic, one at a time."""
+
+from math import ceil, inf
+
+import numpy as np
+import pytest
+
+from hwsim.chip import HardwarePoints, load_chip
+from hwsim.cost import OBJECTIVES, cost, lower
+from hwsim.cost.array import array_setup
+from hwsim.cost.tiling import mapspace
+from hwsim.graph import GraphBuilder
+
+
+def priced(space, i, nest, chip):
+    """Return latency, energy, edp and traffic of mapping i on a toy chip, or infinities where it does not fit."""
+    (engine,) = chip.engines
+    held = engine.buffers(chip)
+    clock = chip.clock_hz
+    column = {name: int(getattr(space, name)[i]) for name in space.__slots__}
+    names = list(dict.fromkeys(held.values()))
+    for name in names:
+        need = sum(column[f"{operand}_tile_bytes"] for operand, at in held.items() if at == name)
+        if need > chip.memory(name).size_bytes:
+            return inf, inf, inf, inf
+    home, store = (chip.memory(name) for name in (engine.homes(chip)[0], engine.homes(chip)[-1]))
+
+    def port_s(memory, read, written):
+        per_s = memory.bytes_per_s(clock)
+        return read / per_s + written / (per_s * memory.write_share)
+
+    def port_pj(memory, read, written):
+        write_pj = memory.pj_per_byte if memory.write_pj_per_byte is None else memory.write_pj_per_byte
+        return read * memory.pj_per_byte + written * write_pj
+
+    buffer_s, pj = [], 0.0
+    for name in names:
+        read = written = 0
+        if held.get("ifmap") == name:
+            read, written = read + column["array_ifmap_bytes"], written + column["ifmap_bytes"]
+        if held.get("filter") == name:
+            read, written = read + column["array_filter_bytes"], written + column["filter_bytes"]
+        if held.get("ofmap") == name:
+            read += column["psum_read_bytes"] + column["psum_out_bytes"] + column["ofmap_read_bytes"]
+            written += column["psum_write_bytes"] + column["psum_in_bytes"]
+        buffer_s.append(port_s(chip.memory(name), read, written))
+        pj += port_pj(chip.memory(name), read, written)
+    read, written = column["ifmap_bytes"] + column["psum_in_bytes"], nest.ofmap_bytes + column["psum_out_bytes"]
+    together = home is store
+    home_s = port_s(home, read + (column["filter_bytes"] if together else 0), written)
+    store_s = 0.0 if together else port_s(store, column["filter_bytes"], 0)
+    pj += port_pj(home, read, written) + port_pj(store, column["filter_bytes"], 0)
+    work_s = max([ceil(column["cycles"]) / clock, *buffer_s])
+    home_latency, store_latency = home.latency_cycles / clock, 0.0 if together else store.latency_cycles / clock
+    mode = chip.memory(names[0]).transfers if names else "ideal"
+    if mode == "ideal":
+        seconds = max(work_s, home_s, store_s)
+    elif mode == "serial":
+        seconds = column["transfers"] * max(home_latency, store_latency) + work_s + home_s + store_s
+    else:
+        ifmap_s, filter_s = port_s(home, column["ifmap_fill_bytes"], 0), port_s(store, column["filter_fill_bytes"], 0)
+        fill = ifmap_s + filter_s + home_latency
+        if not together:
+            fill = max(ifmap_s + home_latency, filter_s + store_latency)
+        drain = port_s(home, 0, column["drain_bytes"])
+        seconds = max(fill + work_s + drain, home_s + home_latency, store_s + store_latency)
+    joules = (pj + nest.macs * chip.mac_pj["int8"]) * 1e-12
+    moved = read + column["filter_bytes"] + written
+    return seconds, joules, seconds * joules, moved
+
+
+def one_layer(rng):
+    b = GraphBuilder("one")
+    channels, groups = int(rng.integers(1, 9)), int(rng.choice([1, 1, 2]))
+    x = b.input(
+        "x", (int(rng.integers(1, 3)), int(rng.integers(3, 12)), int(rng.integers(3, 12)), channels * groups), "int8"
+    )
+    filters, taps = groups * int(rng.integers(1, 9)), int(rng.integers(1, 4))
+    more = {"stride": int(rng.integers(1, 3)), "padding": int(rng.integers(0, 2)), "groups": groups}
+    return b.build([b.conv2d(x, filters, taps, bias=bool(rng.integers(2)), **more)])
+
+
+def random_machine(rng, kind, npu, data):
+    chip = npu.replace("npu.rows", int(rng.integers(1, 7))).replace("npu.cols", int(rng.integers(1, 7)))
+    if kind == "shared":
+        chip = chip.replace("sram.size_bytes", int(2 ** rng.uniform(8, 14)))
+        chip = chip.replace("sram.write_share", float(rng.choice([1, 0.5]))).replace("dram.write_pj_per_byte", 150.0)
+        return chip.replace("sram.transfers", str(rng.choice(["double_buffered", "serial", "ideal"])))
+    chip = load_chip(data / "toy_split.yaml")
+    chip = chip.replace("operands.size_bytes", int(2 ** rng.uniform(7, 13)))
+    chip = chip.replace("psums.size_bytes", int(2 ** rng.uniform(6, 12)))
+    mode = str(rng.choice(["double_buffered", "serial", "ideal"]))
+    chip = chip.replace("operands.transfers", mode, **{"psums.transfers": mode})
+    if kind == "bypass":
+        # Filters stream from their home, as Eyeriss has it.
+        chip = chip.replace("operands.operands", ("ifmap",))
+    return chip.replace("npu.rows", int(rng.integers(1, 7))).replace("npu.cols", int(rng.integers(1, 7)))
+
+
+@pytest.mark.parametrize("kind", ["shared", "split", "bypass"])
+@pytest.mark.parametrize("seed", range(12))
+def test_search_equals_brute_force(kind, seed, npu, data_folder):
+    rng = np.random.default_rng([seed, len(kind)])
+    chip, graph = random_machine(rng, kind, npu, data_folder), one_layer(rng)
+    workload = lower(graph)
+    nest = workload.rows[0].nest
+    (engine,) = chip.engines
+    space = mapspace(nest, array_setup(engine, chip, engine.rows, engine.cols))
+    every = np.array([priced(space, i, nest, chip) for i in range(len(space))])
+    for number, objective in enumerate(OBJECTIVES):
+        found = cost(workload, HardwarePoints.of(chip), objective=objective)
+        best = every[:, number].min()
+        if best == inf:
+            assert not found.mapped.feasible[0, 0]
+            continue
+        seconds, joules = float(found.latency_s[0, 0]), float(found.energy_j[:, 0, 0].sum())
+        names = [memory.name for memory in chip.memories]
+        homes = [names.index(name) for name in engine.homes(chip)]
+        moved = int(found.traffic_bytes[homes, ..., 0].sum())
+        values = (seconds, joules, seconds * joules, moved)
+        assert values[number] == pytest.approx(best, rel=1e-9), objective
+        # Ties are broken by the other objectives in their order.
+        order = [number, *(i for i in range(len(OBJECTIVES)) if i != number)]
+        left = every
+        for i in order:
+            left = left[left[:, i] <= left[:, i].min() * (1 + 1e-9)]
+            assert values[i] == pytest.approx(left[0, i], rel=1e-8), (objective, OBJECTIVES[i])
