@@ -246,6 +246,17 @@ def _reduce(w: Writer, layer: Layer, op: ops.Reduce) -> str:
     )
 
 
+@exports(ops.ArgExtreme)
+def _arg_extreme(w: Writer, layer: Layer, op: ops.ArgExtreme) -> str:
+    index = w.node(f"Arg{op.function.capitalize()}", layer.inputs, axis=op.axis, keepdims=int(op.keepdims))
+    return w.node("Cast", [index], to=_onnx_dtype(op.dtype))
+
+
+@exports(ops.L2Norm)
+def _l2_norm(w: Writer, layer: Layer, op: ops.L2Norm) -> str:
+    return w.node("LpNormalization", layer.inputs, axis=op.axis, p=2)
+
+
 @exports(ops.Concat)
 def _concat(w: Writer, layer: Layer, op: ops.Concat) -> str:
     return w.activate(w.node("Concat", layer.inputs, axis=op.axis), op.activation)

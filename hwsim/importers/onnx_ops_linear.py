@@ -206,6 +206,32 @@ def _softmax(t: Translation, node: Node) -> None:
     t.emit(node, gops.Softmax(axis=value.axes.index(axis), log=log), [value.tensor], value.axes)
 
 
+@onnx_op("LpNormalization")
+def _l2_norm(t: Translation, node: Node) -> None:
+    if int(node.attrs.get("p", 2)) != 2:
+        raise UnsupportedFormError(f"with p = {node.attrs['p']}")
+    value = t.activation(node)
+    axis = int(node.attrs.get("axis", -1)) % len(value.shape)
+    # ONNX has no least length: a vector of zeros stays one.
+    op = gops.L2Norm(axis=value.axes.index(axis), epsilon=1e-30)
+    t.emit(node, op, [value.tensor], value.axes)
+
+
+@onnx_op("ArgMax", "ArgMin")
+def _arg_extreme(t: Translation, node: Node) -> None:
+    if node.attrs.get("select_last_index"):
+        raise UnsupportedFormError("with the last of equal values")
+    value = t.activation(node)
+    rank = len(value.shape)
+    axis, keep = int(node.attrs.get("axis", 0)) % rank, bool(node.attrs.get("keepdims", 1))
+    op = gops.ArgExtreme(
+        function="max" if node.op == "ArgMax" else "min", axis=value.axes.index(axis), keepdims=keep, dtype="int64"
+    )
+    left = [other for other in range(rank) if other != axis]
+    order = value.axes if keep else tuple(a if a == EXTRA else left.index(a) for a in value.axes if a != axis)
+    t.emit(node, op, [value.tensor], order)
+
+
 @onnx_op(*REDUCTIONS)
 def _reduce(t: Translation, node: Node) -> None:
     value = t.activation(node)

@@ -12,6 +12,8 @@ from hwsim.importers.tflite_import import TfliteImport, Translation, Unsupported
 from hwsim.importers.tflite_reader import FileOperator
 from hwsim.importers.tflite_schema import REFLECT, SHAPE_INT64
 
+MOST_TILES = 4096  # inputs of the concatenations that stand for a tile
+
 
 def _normal(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
@@ -126,8 +128,8 @@ def _mirror_pad(net: TfliteImport, op: FileOperator) -> None:
         raise UnsupportedError("it mirrors more than one row, the edge included (SYMMETRIC)")
 
 
-def _pads(net: TfliteImport, op: FileOperator) -> tuple[tuple[int, int], ...]:
-    pads = net.ints(op, 1, "padding")
+def _pads(net: TfliteImport, op: FileOperator, position: int = 1) -> tuple[tuple[int, int], ...]:
+    pads = net.ints(op, position, "padding")
     return tuple(zip(pads[::2], pads[1::2], strict=True)) if len(pads) % 2 == 0 else ()
 
 
@@ -214,6 +216,76 @@ def _space_to_depth(net: TfliteImport, op: FileOperator) -> None:
     net.add(op, ops.SpaceToDepth(block=op.options["BlockSize"]), [net.name(op, 0)])
 
 
+def _space_to_batch(net: TfliteImport, op: FileOperator) -> None:
+    """Translate (N, blocks · block, …) → (block · N, blocks, …): padding, then a block's pixels become images."""
+    x, block, pads = net.name(op, 0), net.ints(op, 1, "block"), _pads(net, op, 2)
+    rest = net.shape(x)[1 + len(block) :]
+    if len(pads) != len(block) or min(block, default=0) < 1 or len(net.shape(x)) <= len(block):
+        raise UnsupportedError(f"its block {block} and padding {pads} do not fit its input of shape {net.shape(x)}")
+    if any(map(any, pads)):
+        (x,) = net.step(op, ops.Pad(pads=((0, 0), *pads, *((0, 0),) * len(rest))), [x], "pad")
+    batch, sizes = net.shape(x)[0], net.shape(x)[1 : 1 + len(block)]
+    if any(size % step for size, step in zip(sizes, block, strict=True)):
+        raise UnsupportedError(f"its block {block} does not divide its padded input of shape {net.shape(x)}")
+    blocks = tuple(size // step for size, step in zip(sizes, block, strict=True))
+    pairs = tuple(part for pair in zip(blocks, block, strict=True) for part in pair)
+    (x,) = net.step(op, ops.Reshape(shape=(batch, *pairs, *rest)), [x], "blocks")
+    inner, outer = range(2, 2 + 2 * len(block), 2), range(1, 1 + 2 * len(block), 2)
+    tail = range(1 + 2 * len(block), 1 + 2 * len(block) + len(rest))
+    (x,) = net.step(op, ops.Transpose(perm=(*inner, 0, *outer, *tail)), [x], "transpose")
+    net.add(op, ops.Reshape(shape=(-1, *blocks, *rest)), [x])
+
+
+def _batch_to_space(net: TfliteImport, op: FileOperator) -> None:
+    """Translate (block · N, blocks, …) → (N, blocks · block, …), cropped: the way back."""
+    x, block, crops = net.name(op, 0), net.ints(op, 1, "block"), _pads(net, op, 2)
+    shape, images = net.shape(x), int(np.prod(block))
+    if len(crops) != len(block) or images < 1 or len(shape) <= len(block) or shape[0] % images:
+        raise UnsupportedError(f"its block {block} and crops {crops} do not fit its input of shape {shape}")
+    blocks, rest, n = shape[1 : 1 + len(block)], shape[1 + len(block) :], len(block)
+    (x,) = net.step(op, ops.Reshape(shape=(*block, shape[0] // images, *blocks, *rest)), [x], "blocks")
+    pairs = tuple(part for i in range(n) for part in (n + 1 + i, i))
+    (x,) = net.step(op, ops.Transpose(perm=(n, *pairs, *range(2 * n + 1, 2 * n + 1 + len(rest)))), [x], "transpose")
+    sizes = tuple(size * step for size, step in zip(blocks, block, strict=True))
+    whole = ops.Reshape(shape=(-1, *sizes, *rest))
+    if not any(map(any, crops)):
+        net.add(op, whole, [x])
+        return
+    (x,) = net.step(op, whole, [x], "whole")
+    begin = (0, *(before for before, _ in crops), *(0,) * len(rest))
+    ends = (size - after for size, (_, after) in zip(sizes, crops, strict=True))
+    end = (net.shape(x)[0], *ends, *rest)
+    net.add(op, ops.Slice(begin=begin, end=end, strides=(1,) * len(end)), [x])
+
+
+def _tile(net: TfliteImport, op: FileOperator) -> None:
+    """Translate a repetition: along each axis, the input joined with itself."""
+    x, known = net.name(op, 0), [net.value(net.name(op, i)) for i in range(2)]
+    if all(value is not None for value in known):
+        folded("tile")(net, op)
+        return
+    repeats = [(axis, count) for axis, count in enumerate(net.ints(op, 1, "multiples")) if count != 1]
+    if min((count for _, count in repeats), default=1) < 1 or sum(count for _, count in repeats) > MOST_TILES:
+        raise UnsupportedError(f"it repeats its input {[count for _, count in repeats]} times")
+    if not repeats:
+        net.add(op, ops.Reshape(shape=net.shape(x)), [x])
+    for position, (axis, count) in enumerate(repeats):
+        layer = ops.Concat(axis=axis)
+        if position == len(repeats) - 1:
+            net.add(op, layer, [x] * count)
+        else:
+            (x,) = net.step(op, layer, [x] * count, f"axis_{axis}")
+
+
+def _reverse(net: TfliteImport, op: FileOperator) -> None:
+    x = net.name(op, 0)
+    shape = net.shape(x)
+    turned = {_normal(axis, len(shape)) for axis in net.ints(op, 1, "axes")}
+    sides = [(n - 1, -1, -1) if axis in turned else (0, n, 1) for axis, n in enumerate(shape)]
+    begin, end, strides = (tuple(column) for column in zip(*sides, strict=True))
+    net.add(op, ops.Slice(begin=begin, end=end, strides=strides), [x])
+
+
 def _shape(net: TfliteImport, op: FileOperator) -> None:
     wide = op.options["OutType"] == SHAPE_INT64
     sizes = np.asarray(net.shape(net.name(op, 0)), np.int64 if wide else np.int32)
@@ -243,7 +315,6 @@ _FOLDED = {
     "SELECT": "select",
     "SELECT_V2": "select",
     "BROADCAST_TO": "broadcast_to",
-    "TILE": "tile",
     "FLOOR_DIV": "floor_div",
     "FLOOR_MOD": "floor_mod",
     "EQUAL": "equal",
@@ -279,6 +350,10 @@ TRANSLATIONS: Mapping[str, Translation] = {
     "UNPACK": _unpack,
     "DEPTH_TO_SPACE": _depth_to_space,
     "SPACE_TO_DEPTH": _space_to_depth,
+    "SPACE_TO_BATCH_ND": _space_to_batch,
+    "BATCH_TO_SPACE_ND": _batch_to_space,
+    "TILE": _tile,
+    "REVERSE_V2": _reverse,
     "SHAPE": _shape,
     "RANK": _rank,
 }

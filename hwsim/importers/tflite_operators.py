@@ -91,6 +91,32 @@ def reduce(function: ReduceFunction) -> Translation:
     return translate
 
 
+def arg_extreme(function: Literal["max", "min"]) -> Translation:
+    """Return the translation of the index of an extreme."""
+
+    def translate(net: TfliteImport, op: FileOperator) -> None:
+        (axis,) = net.ints(op, 1, "axis")
+        net.add(
+            op, ops.ArgExtreme(function=function, axis=axis, dtype=net.format_of(net.output(op))), [net.name(op, 0)]
+        )
+
+    return translate
+
+
+def _add_n(net: TfliteImport, op: FileOperator) -> None:
+    """Translate a sum of many: one addition after the other."""
+    total, *others = (net.name(op, i) for i in range(len(op.inputs)))
+    if not others:
+        raise UnsupportedError("it adds one tensor")
+    for i, name in enumerate(others[:-1]):
+        (total,) = net.step(op, ops.Binary(function="add"), [total, name], f"add_{i}")
+    net.add(op, ops.Binary(function="add"), [total, others[-1]])
+
+
+def _l2_norm(net: TfliteImport, op: FileOperator) -> None:
+    net.add(op, ops.L2Norm(), [net.name(op, 0)])
+
+
 def _resize_bilinear(net: TfliteImport, op: FileOperator) -> None:
     net.add(op, ops.Resize(mode="bilinear", size=_size(net, op), coordinates=_coordinates(op)), [net.name(op, 0)])
 
@@ -201,6 +227,10 @@ TRANSLATIONS: Mapping[str, Translation] = {
     **{operator: unary(function) for operator, function in _UNARY.items()},
     **{operator: binary(function) for operator, function in _BINARY.items()},
     **{operator: reduce(function) for operator, function in _REDUCE.items()},
+    "ARG_MAX": arg_extreme("max"),
+    "ARG_MIN": arg_extreme("min"),
+    "ADD_N": _add_n,
+    "L2_NORMALIZATION": _l2_norm,
     "RELU_N1_TO_1": unary("clip", low=-1.0, high=1.0),
     "RELU_0_TO_1": unary("clip", low=0.0, high=1.0),
     "ELU": unary("elu", alpha=1.0),

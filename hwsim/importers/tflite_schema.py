@@ -28,6 +28,8 @@ OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "REDUCE_MAX": ("ReducerOptions", ("KeepDims",)),
     "REDUCE_MIN": ("ReducerOptions", ("KeepDims",)),
     "REDUCE_PROD": ("ReducerOptions", ("KeepDims",)),
+    "ARG_MAX": ("ArgMaxOptions", ()),
+    "ARG_MIN": ("ArgMinOptions", ()),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", *_ACTIVATION)),
     "SPLIT": ("SplitOptions", ("NumSplits",)),
     "STRIDED_SLICE": (

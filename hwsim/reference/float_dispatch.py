@@ -124,6 +124,11 @@ def _resize(op: ops.Resize, x: Array) -> Array:
     return layout.resize_nearest(x, op.size, op.coordinates, op.rounding)
 
 
+def _arg_extreme(op: ops.ArgExtreme, x: Array) -> Array:
+    greatest = op.function == "max"
+    return layout.arg_extreme(x, op.axis, greatest=greatest, keepdims=op.keepdims, dtype=numpy_dtype(op.dtype))
+
+
 def _unary(op: ops.Unary, x: Array) -> Array:
     return unary(x, op.function, alpha=op.alpha, beta=op.beta, low=op.low, high=op.high)
 
@@ -139,6 +144,7 @@ _FLOAT_ADAPTERS: dict[type[Op], Adapter] = {
     ops.BatchNorm: lambda op, x, g, b, m, v: kernels.batch_norm(x, g, b, m, v, op.epsilon),
     ops.LayerNorm: lambda op, x, scale=None, shift=None: kernels.layer_norm(x, scale, shift, op.epsilon),
     ops.RmsNorm: lambda op, x, scale=None: kernels.rms_norm(x, scale, op.epsilon),
+    ops.L2Norm: lambda op, x: kernels.l2_norm(x, op.axis, op.epsilon),
     ops.Lrn: lambda op, x: kernels.lrn(x, op.size, op.alpha, op.beta, op.bias),
     ops.Softmax: lambda op, x: kernels.softmax(x, op.axis, op.beta, log=op.log),
     ops.Concat: lambda op, *inputs: kernels.activate(layout.concat(inputs, op.axis), op.activation),
@@ -147,6 +153,7 @@ _FLOAT_ADAPTERS: dict[type[Op], Adapter] = {
     ops.Cast: lambda op, x: x.astype(numpy_dtype(op.dtype)),
 }
 _LAYOUT_ADAPTERS: dict[type[Op], Adapter] = {
+    ops.ArgExtreme: _arg_extreme,
     ops.Slice: lambda op, x: layout.slice_(x, op.begin, op.end, op.strides),
     ops.Transpose: lambda op, x: x.transpose(op.perm),
     ops.ChannelShuffle: lambda op, x: layout.channel_shuffle(x, op.groups),
@@ -160,7 +167,7 @@ LAYOUT_BINDERS: dict[type[Op], Binder] = {
     ops.Split: _bind_split,
     **{kind: _adapted(adapter) for kind, adapter in _LAYOUT_ADAPTERS.items()},
 }
-"""Layer types that move elements and are the same for every dtype, quantised ones included."""
+"""Layer types that move or compare elements and are the same for every dtype, quantised ones included."""
 
 FLOAT_BINDERS: dict[type[Op], Binder] = {
     ops.Conv2d: _bind_conv2d,

@@ -301,6 +301,13 @@ def rms_norm(x: Array, scale: Array | None, epsilon: float) -> Array:  # (…, C
     return result
 
 
+def l2_norm(x: Array, axis: int, epsilon: float) -> Array:
+    """Return x / max(√(sum of x²), epsilon) along an axis."""
+    length = np.sqrt(np.square(x).sum(axis=axis, keepdims=True))
+    result: Array = x / np.maximum(length, epsilon)
+    return result
+
+
 def batch_norm(x: Array, scale: Array, shift: Array, mean: Array, variance: Array, epsilon: float) -> Array:
     """Return (x − mean) / √(variance + epsilon) · scale + shift; x is (…, C), every parameter (C,)."""
     gain = scale / np.sqrt(variance + epsilon)

@@ -6,7 +6,7 @@ Layers that only move codes are not here: they are the same for every dtype (``f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from hwsim.errors import ForwardError
 from hwsim.graph import Layer, Tensor, ops
 from hwsim.graph.ops import Op
 from hwsim.reference import float_kernels, int8_kernels, int8_pooling, int8_tables, layout_kernels
-from hwsim.reference.int8_fixed_point import prepare_softmax
+from hwsim.reference.int8_fixed_point import l2_norm, prepare_softmax
 from hwsim.reference.int8_kernels import Kernel
 from hwsim.reference.int8_tables import Affine, look_up, look_up_pair, saturated
 from hwsim.reference.requantize import round_half_away
@@ -26,6 +26,7 @@ Weighted = Callable[[Array, NDArray[np.int64], NDArray[np.float64]], Kernel]
 
 SOFTMAX_OUT = Affine(1 / 256, -128)  # what TFLite's softmax demands of its ofmap
 SOFTMAX_SCALE_TOLERANCE = 1e-3
+L2_NORM_OUT = Affine(1 / 128, 0)
 
 _binary_table = lru_cache(maxsize=256)(int8_tables.binary_table)  # layers of a net repeat, and so do their tables
 _unary_table = lru_cache(maxsize=256)(int8_tables.unary_table)
@@ -136,13 +137,7 @@ def _bind_softmax(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tens
         if op.axis % len(inputs[0].shape) == len(inputs[0].shape) - 1:
             return lambda arrays: (softmax(arrays[0]),)
         return lambda arrays: (np.moveaxis(softmax(np.moveaxis(arrays[0], op.axis, -1)), -1, op.axis),)
-
-    def step(arrays: Sequence[Array]) -> Sequence[Array]:
-        real = (arrays[0].astype(np.float32) - np.float32(x.zero_point)) * x.scale32
-        value = float_kernels.softmax(real, op.axis, op.beta, log=op.log)
-        return (saturated(round_half_away(value.astype(np.float64) / out.scale) + out.zero_point),)
-
-    return step
+    return _in_float(x, out, lambda real: float_kernels.softmax(real, op.axis, op.beta, log=op.log))
 
 
 def _bind_pad(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
@@ -159,12 +154,13 @@ def _bind_pad(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor])
     return step
 
 
-def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
+def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, unsigned: bool = False) -> Step:
     op = layer.op
     assert isinstance(op, ops.Resize)
     x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
     if op.mode == "bilinear":
-        run = int8_pooling.prepare_resize_bilinear(op, x, out)
+        prepare = int8_pooling.prepare_resize_bilinear_unsigned if unsigned else int8_pooling.prepare_resize_bilinear
+        run = prepare(op, x, out)
         return lambda arrays: (run(arrays[0]),)
     table = None if x == out else int8_tables.requantize_table(x, out)
     # The three cases that TFLite files have; ONNX knows more.
@@ -233,6 +229,34 @@ def _bind_dequantize(layer: Layer, inputs: Sequence[Tensor], _: Sequence[Tensor]
     return lambda arrays: ((arrays[0].astype(np.int32) - zero_point).astype(np.float32) * scale,)
 
 
+def _bind_cast(layer: Layer, _: Sequence[Tensor], __: Sequence[Tensor]) -> Step:
+    """Bind a cast of codes as they are, whatever they stand for."""
+    op = layer.op
+    assert isinstance(op, ops.Cast)
+    dtype = numpy_dtype(op.dtype)
+    return lambda arrays: (arrays[0].astype(dtype),)
+
+
+def _bind_l2_norm(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, unsigned: bool = False) -> Step:
+    """Bind length one along the last axis, on the one scale that LiteRT knows; others are taken in float."""
+    op = layer.op
+    assert isinstance(op, ops.L2Norm)
+    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    if out == L2_NORM_OUT and op.axis % len(inputs[0].shape) == len(inputs[0].shape) - 1:
+        return lambda arrays: (l2_norm(arrays[0], x.zero_point, unsigned=unsigned),)
+    return _in_float(x, out, lambda real: float_kernels.l2_norm(real, op.axis, op.epsilon))
+
+
+def _in_float(x: Affine, out: Affine, function: Callable[[Array], Array]) -> Step:
+    """Return the step of a layer without an integer kernel: codes made real, and the result made codes."""
+
+    def step(arrays: Sequence[Array]) -> Sequence[Array]:
+        real = (arrays[0].astype(np.float32) - np.float32(x.zero_point)) * x.scale32
+        return (saturated(round_half_away(function(real).astype(np.float64) / out.scale) + out.zero_point),)
+
+    return step
+
+
 def _one(prepare: Callable[[Any, Affine, Affine], Kernel]) -> Binder:
     """Return the binder of a layer of one input and one output, made by ``prepare(op, x, out)``."""
 
@@ -275,7 +299,7 @@ def _unsupported(layer: Layer, tensor: Tensor) -> ForwardError:
         has = f"is {tensor.dtype} with {len(tensor.quant.scale)} scales"
     return ForwardError(
         f"layer {layer.name!r} ({type(layer.op).__name__}): tensor {tensor.name!r} {has}: "
-        "hwsim runs quantised layers on int8 activations with one scale"
+        "hwsim runs quantised layers on int8 or uint8 activations with one scale"
     )
 
 
@@ -291,10 +315,20 @@ INT8_BINDERS: dict[type[Op], Binder] = {
     ops.GlobalPool: _one(_global_pool),
     ops.Reduce: _one(_reduce),
     ops.Softmax: _bind_softmax,
+    ops.L2Norm: _bind_l2_norm,
     ops.Concat: _bind_concat,
     ops.Pad: _bind_pad,
     ops.Resize: _bind_resize,
     ops.Quantize: _bind_quantize,
     ops.Dequantize: _bind_dequantize,
+    ops.Cast: _bind_cast,
 }
 """The binder of every layer type that does arithmetic on int8 activations."""
+
+UINT8_BINDERS: dict[type[Op], Binder] = {
+    **INT8_BINDERS,
+    ops.Pool2d: _one(partial(int8_pooling.prepare_pool2d, moved=128)),
+    ops.Resize: partial(_bind_resize, unsigned=True),
+    ops.L2Norm: partial(_bind_l2_norm, unsigned=True),
+}
+"""The same for int8 codes that stand for uint8 ones: what rounds codes themselves does so on those."""

@@ -1,10 +1,11 @@
-"""Functions that the int8 kernels evaluate in fixed point: exponential, reciprocal, and the softmax made of them.
+"""Functions that the int8 kernels evaluate in fixed point: exponential, reciprocal, inverse root, and what they make.
 
 A Qm.n number is an int32 with m integer bits and n = 31 − m fraction bits, held here in int64 arrays.
 
 Source: gemmlowp, ``fixedpoint/fixedpoint.h`` (exp_on_negative_values, one_over_one_plus_x_for_x_in_0_1); TensorFlow
-Lite, ``reference/softmax.h``, ``quantization_util.cc`` (PreprocessSoftmaxScaling, CalculateInputRadius) and
-``internal/common.h`` (GetReciprocal).
+Lite, ``reference/softmax.h``, ``reference/integer_ops/l2normalization.h``, ``quantization_util.cc``
+(PreprocessSoftmaxScaling, CalculateInputRadius) and ``internal/common.h`` (GetReciprocal,
+GetInvSqrtQuantizedMultiplierExp).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.reference.requantize import MANTISSA_BITS, doubling_high_mul, quantize_multiplier
+from hwsim.reference.requantize import (
+    INT32_MAX,
+    INT32_MIN,
+    MANTISSA_BITS,
+    doubling_high_mul,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+)
 from hwsim.reference.requantize import rounding_divide_by_pot as divide_by_pot
 
 Array = NDArray[Any]
@@ -28,6 +36,9 @@ SUM_INTEGER_BITS = 12  # softmax: the sum of exponentials in Q12.19
 EXP_MINUS_EIGHTH = 1895147668  # exp(−1/8) in Q0.31
 ONE_THIRD = 715827883  # 1/3 in Q0.31
 EXP_OF_MINUS_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)  # exp(−2^k), k = −2 … 4
+THREE_HALVES = 3 << 27  # 1.5 in Q3.28
+HALF_ROOT_2 = 1518500250  # √½ in Q0.31
+UNIT_BITS = 7  # of a vector of length one: scale 1/128
 NEWTON_48_17 = 1515870810  # 48/17 in Q2.29: best linear start for 1/d on [1/2, 1]
 NEWTON_32_17 = -1010580540  # −32/17 in Q2.29
 
@@ -79,6 +90,33 @@ def reciprocal(x: Number, integer_bits: int) -> tuple[Number, Number]:
     return reciprocal_of_one_plus((x << zeros) - 2**31), integer_bits - zeros
 
 
+def inverse_square_root(x: Integers) -> tuple[Integers, Integers]:
+    """Return 1 / √x of integers 0 <= x < 2^31 as a multiplier and a shift (see ``requantize``), 0 taken for 1.
+
+    Newton's iteration on Q3.28 numbers, five steps from 1, after x was brought between 2^27 and 2^29 by powers of 4.
+    """
+    scaled, right = np.maximum(x, 2), np.full(x.shape, 11)
+    while np.any(large := scaled >= 1 << 29):
+        scaled, right = np.where(large, scaled // 4, scaled), right + large
+    zeros = 32 - np.frexp(scaled.astype(np.float64))[1].astype(np.int64)
+    pairs = (zeros - 1) // 2 - 1
+    scaled, right = scaled << 2 * pairs, right - pairs
+    half = divide_by_pot(scaled >> 1, 1)
+    root = np.full(x.shape, 1 << 28)
+    for _ in range(5):
+        square = doubling_high_mul(root, root)  # Q6.25, the cube Q9.22
+        cube = _shifted_up(doubling_high_mul(square, root), 6)
+        step = doubling_high_mul(THREE_HALVES, root) - doubling_high_mul(half, cube)
+        root = _shifted_up(step, 3)
+    root = doubling_high_mul(root, HALF_ROOT_2) << np.maximum(-right, 0)
+    return np.where(x <= 1, ONE, root), np.where(x <= 1, 0, -np.maximum(right, 0))
+
+
+def _shifted_up(x: Integers, bits: int) -> Integers:
+    shifted: Integers = np.minimum(np.maximum(x << bits, INT32_MIN), INT32_MAX)
+    return shifted
+
+
 def _high_mul(a: Number, b: Number) -> Number:
     """Return ``doubling_high_mul`` where saturation cannot occur."""
     return (a * b + 2**30) >> MANTISSA_BITS
@@ -114,3 +152,15 @@ def prepare_softmax(scale: float, beta: float) -> Callable[[Array], NDArray[np.i
         return np.asarray((np.minimum(codes, 255) - 128).astype(np.int8))
 
     return softmax
+
+
+def l2_norm(x: Array, zero_point: int, *, unsigned: bool = False) -> NDArray[np.int8]:
+    """Return vectors along the last axis brought to length one, with scale 1/128 and zero point 0.
+
+    The kernel of uint8 codes (here moved to int8) scales up before the product, that of int8 ones after it.
+    """
+    value = x.astype(np.int64) - zero_point
+    multiplier, shift = inverse_square_root(np.square(value).sum(axis=-1, keepdims=True))
+    early, late = (UNIT_BITS, 0) if unsigned else (0, UNIT_BITS)
+    codes = multiply_by_quantized_multiplier(value << early, multiplier, shift + late)
+    return np.clip(codes, -128, 127).astype(np.int8)

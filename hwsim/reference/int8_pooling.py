@@ -18,17 +18,18 @@ from hwsim.graph.ops.base import window_positions
 from hwsim.graph.ops.pooling import ReduceFunction
 from hwsim.reference.int8_kernels import EXACT_FLOAT32, MOST_CODE, Codes, Integers, Kernel, Reals
 from hwsim.reference.int8_tables import Affine, activation_range, look_up, requantize_table, saturated
-from hwsim.reference.requantize import Requantizer, quantize_multiplier, round_half_away
+from hwsim.reference.requantize import Requantizer, multiply_by_short_multiplier, quantize_multiplier, round_half_away
 
 Array = NDArray[Any]
 
 FRACTION_BITS = 10  # of a resize position
 
 
-def prepare_pool2d(op: Pool2d, x: Affine, out: Affine) -> Kernel:
+def prepare_pool2d(op: Pool2d, x: Affine, out: Affine, moved: int = 0) -> Kernel:
     """Return the kernel of pooling: (N, H, W, C) → (N, P, Q, C).
 
-    The average of codes is rounded to nearest, ties away from zero. LiteRT demands one quantisation for both sides;
+    The average of codes is rounded to nearest, ties away from zero; of the codes ``moved`` up, as a uint8 net has
+    them, if the int8 ones stand for those. LiteRT demands one quantisation for both sides;
     where they differ (nets that are not TFLite's) the codes are rescaled afterwards.
     """
     low, high = activation_range(op.activation, out)
@@ -43,8 +44,9 @@ def prepare_pool2d(op: Pool2d, x: Affine, out: Affine) -> Kernel:
         inside, included = counts[ifmap.shape]
         wide = sums.astype(np.float64)
         if op.count_include_pad:
-            return _rounded_mean(wide + counted_pad * (included - inside), included)
-        return _rounded_mean(wide, inside)
+            wide += counted_pad * (included - inside)
+            inside = included
+        return _rounded_mean(wide + moved * inside, inside) - moved
 
     def pool2d(ifmap: Codes) -> Codes:
         # A window is a column of rows: one axis after the other takes R + S steps instead of R · S.
@@ -110,8 +112,8 @@ def prepare_reduce(
 ) -> Kernel:
     """Return the kernel of a reduction; the mean's 1/n goes into the multiplier, as an integer division of it.
 
-    Maximum and minimum keep codes, rescaled where the quantisations differ; a product is taken in float64. A sum is as
-    the source has it; the reference kernel of LiteRT 2.3 takes the codes of a sum for unsigned ones.
+    Maximum and minimum keep codes, rescaled where the quantisations differ. A sum is as the source has it; the
+    reference kernel of LiteRT 2.3 takes the codes of a sum for unsigned ones.
     """
     if function in ("max", "min"):
         table = None if x == out else requantize_table(x, out)
@@ -122,12 +124,7 @@ def prepare_reduce(
 
         return extreme
     if function == "prod":
-
-        def product(ifmap: Codes) -> Codes:
-            real = ((ifmap.astype(np.float64) - x.zero_point) * x.scale).prod(axis=axes, keepdims=keepdims)
-            return saturated(round_half_away(real / out.scale) + out.zero_point)
-
-        return product
+        return _prepare_product(axes, x, out, keepdims=keepdims)
     base, base_shift = (int(value) for value in quantize_multiplier(np.float64(x.scale32) / np.float64(out.scale32)))
     requantizers: dict[int, Requantizer] = {}
 
@@ -149,6 +146,25 @@ def prepare_reduce(
         return codes
 
     return mean_or_sum
+
+
+def _prepare_product(axes: tuple[int, ...], x: Affine, out: Affine, *, keepdims: bool) -> Kernel:
+    """Return the kernel of a product, which is rescaled at each factor by the n-th part of the whole scale."""
+
+    def product(ifmap: Codes) -> Codes:
+        reduced = sorted(axis % ifmap.ndim for axis in axes)
+        count = int(np.prod([ifmap.shape[axis] for axis in reduced]))
+        factors = np.moveaxis(ifmap, reduced, range(len(reduced))).reshape(count, -1).astype(np.int64) - x.zero_point
+        scale = float(x.scale32) / float(out.scale32) ** (1 / count)
+        multiplier, shift = quantize_multiplier(scale)
+        total = factors[0]
+        for factor in factors[1:]:
+            total = multiply_by_short_multiplier(total * factor, multiplier, shift)
+        codes = saturated(multiply_by_short_multiplier(total, multiplier, shift) + out.zero_point)
+        kept = [1 if axis in reduced else size for axis, size in enumerate(ifmap.shape)]
+        return codes.reshape(kept if keepdims else [size for i, size in enumerate(ifmap.shape) if i not in reduced])
+
+    return product
 
 
 def _sum_codes(x: Codes, axes: tuple[int, ...], *, keepdims: bool) -> Reals | NDArray[np.float32]:
@@ -180,6 +196,41 @@ def prepare_resize_bilinear(op: Resize, x: Affine, out: Affine) -> Kernel:
         return codes if rescale is None else look_up(rescale, codes)
 
     return resize
+
+
+def prepare_resize_bilinear_unsigned(op: Resize, x: Affine, out: Affine) -> Kernel:
+    """Return the kernel of bilinear scaling for codes that stand for uint8 ones: in float32, rounded half up."""
+    rescale = None if x == out else requantize_table(x, out)
+
+    def resize(ifmap: Codes) -> Codes:
+        (down, y0, y1), (across, x0, x1) = (
+            _float_positions(size_in, size_out, op.coordinates)
+            for size_in, size_out in zip(ifmap.shape[1:3], op.size, strict=True)
+        )
+        down, across = down[:, None, None], across[:, None]
+        real = ifmap.astype(np.float32) + np.float32(MOST_CODE)
+        upper, lower = real[:, y0], real[:, y1]
+        # In the order of the source: another sum could round to another integer.
+        total = upper[:, :, x0] * (1 - down) * (1 - across) + lower[:, :, x0] * down * (1 - across)
+        total = total + upper[:, :, x1] * (1 - down) * across + lower[:, :, x1] * down * across
+        codes = saturated(np.trunc(total + np.float32(0.5)) - MOST_CODE)
+        return codes if rescale is None else look_up(rescale, codes)
+
+    return resize
+
+
+def _float_positions(size_in: int, size_out: int, coordinates: str) -> tuple[NDArray[np.float32], Integers, Integers]:
+    """Return each ofmap index's distance from the ifmap pixel before it, in float32, and the pixels around it."""
+    if coordinates == "align_corners" and size_out > 1:
+        scale = np.float32(size_in - 1) / np.float32(size_out - 1)
+    else:
+        scale = np.float32(size_in) / np.float32(size_out)
+    position = np.arange(size_out, dtype=np.float32)
+    half = np.float32(0.5 if coordinates == "half_pixel" else 0.0)
+    position = (position + half) * scale - half
+    before = np.maximum(np.floor(position).astype(np.int64), 0)
+    after = np.minimum(np.ceil(position).astype(np.int64), size_in - 1)
+    return position - before.astype(np.float32), before, after
 
 
 def _bilinear_positions(size_in: int, size_out: int, coordinates: str) -> tuple[Integers, Integers, Integers]:

@@ -3,10 +3,10 @@
 The tables are filled with the reference kernels' arithmetic, whatever it costs, and a layer then only looks up. A code
 indexes a table as its byte: −128 … 127 are 128 … 255, 0 … 127.
 
-Source: TensorFlow Lite, ``kernels/activations.cc``, ``reference/hard_swish.h``, ``reference/leaky_relu.h``,
-``reference/prelu.h``, ``reference/requantize.h``, ``reference/concatenation.h``, ``internal/common.h`` (LUTPopulate),
-``kernels/add.cc``, ``sub.cc``, ``mul.cc``, ``div.cc`` and their ``reference`` headers. Where those compute a real
-multiplier in float32, so does this file: the last bit decides.
+Source: TensorFlow Lite, ``kernels/activations.cc``, ``elementwise.cc``, ``add.cc``, ``sub.cc``,
+``mul.cc``, ``div.cc``, ``squared_difference.cc``, their ``reference`` headers, ``reference/hard_swish.h``,
+``leaky_relu.h``, ``prelu.h``, ``requantize.h``, ``concatenation.h``, and ``internal/common.h`` (LUTPopulate). Where
+those compute a real multiplier in float32, so does this file: the last bit decides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwsim.graph.ops import Binary, BinaryFunction, FusedActivation, Unary
 from hwsim.reference import float_functions
-from hwsim.reference.int8_fixed_point import reciprocal
+from hwsim.reference.int8_fixed_point import inverse_square_root, reciprocal
 from hwsim.reference.requantize import (
     INT32_MAX,
     doubling_high_mul,
@@ -34,8 +34,10 @@ Codes = NDArray[np.int8]
 Integers = NDArray[np.int64]
 
 CODES: Integers = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)  # the code of each byte
-ADD_LEFT_SHIFT = 20  # headroom that add and sub give their operands
+ADD_LEFT_SHIFT = 20  # headroom that kernels give their operands
+SQUARED_DIFFERENCE_SHIFT = 7
 HARD_SWISH_SHIFT = 7
+RSQRT_SHIFT = 20
 INT16_MIN, INT16_MAX = -(2**15), 2**15 - 1
 
 
@@ -100,17 +102,30 @@ def unary_table(op: Unary, x: Affine, out: Affine) -> Codes:
     """Return the table of a layer: fixed point for (leaky) ReLU and hard-swish, else the function in float32."""
     match op.function:
         case "relu" | "relu6":
-            return _relu_table(op.function, x, out)
-        case "clip" if (op.low, op.high) == (-1.0, 1.0):
-            return _relu_table("relu_n1_to_1", x, out)
+            return _clipped_table(*activation_range(op.function, out), x, out)
+        case "clip" if op.low is not None and (op.low, op.high) in ((-1.0, 1.0), (0.0, 1.0)):
+            low, high = nearest_code(op.low, out), nearest_code(1.0, out)
+            return _clipped_table(max(-128, low), min(127, high), x, out)
         case "hard_swish":
             return _hard_swish_table(x, out)
         case "leaky_relu":
             return _leaky_relu_table(float(op.alpha or 0.0), x, out)
+        case "abs":
+            return _absolute_table(x, out)
+        case "neg" if x == out and x.zero_point == 0:
+            return (-CODES).astype(np.int8)  # LiteRT negates codes as they are: -128 stays
+        case "rsqrt":
+            return _rsqrt_table(x, out)
+        case "sqrt":
+            return _sqrt_table(x, out)
     real = x.scale32 * (CODES - x.zero_point).astype(np.float32)
     if op.function == "sigmoid":
         with np.errstate(over="ignore"):
             value = np.float32(1) / (np.float32(1) + np.exp(-real.astype(np.float64)).astype(np.float32))
+    elif op.function == "log":  # not defined up to 0: the least that the ofmap can hold
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = np.float32(-128 - out.zero_point) * out.scale32
+            value = np.where(real <= 0, least, np.log(real.astype(np.float64))).astype(np.float32)
     else:
         attributes = {"alpha": op.alpha, "beta": op.beta, "low": op.low, "high": op.high}
         value = float_functions.unary(real.astype(np.float64), op.function, **attributes).astype(np.float32)
@@ -118,10 +133,34 @@ def unary_table(op: Unary, x: Affine, out: Affine) -> Codes:
     return saturated(np.nan_to_num(rescaled + out.zero_point))
 
 
-def _relu_table(activation: FusedActivation, x: Affine, out: Affine) -> Codes:
+def _clipped_table(low: int, high: int, x: Affine, out: Affine) -> Codes:
     multiplier, shift = quantize_multiplier(x.scale32 / out.scale32)
     rescaled = multiply_by_quantized_multiplier(CODES - x.zero_point, multiplier, shift) + out.zero_point
-    return saturated(rescaled, *activation_range(activation, out))
+    return saturated(rescaled, low, high)
+
+
+def _absolute_table(x: Affine, out: Affine) -> Codes:
+    value = np.abs(CODES - x.zero_point)
+    if x.scale32 != out.scale32:
+        value = multiply_by_quantized_multiplier(value, *quantize_multiplier(x.scale32 / out.scale32))
+    return saturated(value + out.zero_point)
+
+
+def _sqrt_table(x: Affine, out: Affine) -> Codes:
+    """Return √x in float32, cut to an integer; 0 for what LiteRT refuses, a negative x."""
+    real = x.scale32 * np.maximum(CODES - x.zero_point, 0).astype(np.float32)
+    return saturated(np.trunc(np.sqrt(real) / out.scale32).astype(np.int64) + out.zero_point)
+
+
+def _rsqrt_table(x: Affine, out: Affine) -> Codes:
+    """Return 1 / √x in fixed point; zero gives the greatest code, and so does what LiteRT refuses, a negative x."""
+    value = CODES - x.zero_point
+    inverse, shift = inverse_square_root(np.maximum(value, 1))
+    fine = multiply_by_quantized_multiplier(1, inverse, shift + RSQRT_SHIFT)
+    # In float32 but for the last step, as SetRsqrtOutputMultiplier has it.
+    multiplier, out_shift = quantize_multiplier(1.0 / np.float64(np.sqrt(x.scale32) * out.scale32))
+    codes = multiply_by_quantized_multiplier(fine, multiplier, out_shift - RSQRT_SHIFT) + out.zero_point
+    return saturated(np.where(value > 0, codes, 127))
 
 
 def _leaky_relu_table(alpha: float, x: Affine, out: Affine) -> Codes:
@@ -173,8 +212,8 @@ def prelu_table(x: Affine, slope: Affine, out: Affine) -> Codes:
 def binary_table(op: Binary, a: Affine, b: Affine, out: Affine) -> Codes:
     """Return the pair table of arithmetic of two tensors.
 
-    Maximum and minimum compare codes, as LiteRT does, when all three quantisations are one; powers and squared
-    differences are taken in float64.
+    Maximum and minimum compare codes, as LiteRT does, when all three quantisations are one; powers are taken in
+    float64.
     """
     low, high = activation_range(op.activation, out)
     left, right = (CODES - a.zero_point)[:, None], CODES - b.zero_point
@@ -184,6 +223,8 @@ def binary_table(op: Binary, a: Affine, b: Affine, out: Affine) -> Codes:
         case "mul":
             real = a.scale32 * b.scale32 / out.scale32
             result = multiply_by_quantized_multiplier(left * right, *quantize_multiplier(real))
+        case "squared_difference":
+            result = _squared_difference(left, right, a, b, out)
         case "div":
             result = _quotient(left, right, a.scale32 / (b.scale32 * out.scale32))
         case _ if op.function in ("maximum", "minimum") and a == b == out:
@@ -202,6 +243,19 @@ def _sum(left: Integers, right: Integers, a: Affine, b: Affine, out: Affine, sig
     )
     down = twice_most / (2**ADD_LEFT_SHIFT * float(out.scale32))
     return multiply_by_quantized_multiplier(first + sign * second, *quantize_multiplier(down))
+
+
+def _squared_difference(left: Integers, right: Integers, a: Affine, b: Affine, out: Affine) -> Integers:
+    """Both operands on the scale of twice the larger one, shifted up 7 bits, their difference squared, scaled down."""
+    twice_most = 2.0 * max(float(a.scale32), float(b.scale32))
+    first, second = (
+        multiply_by_quantized_multiplier(
+            value << SQUARED_DIFFERENCE_SHIFT, *quantize_multiplier(float(scale) / twice_most)
+        )
+        for value, scale in ((left, a.scale32), (right, b.scale32))
+    )
+    down = twice_most**2 / (2 ** (2 * SQUARED_DIFFERENCE_SHIFT) * float(out.scale32))
+    return multiply_by_quantized_multiplier((first - second) ** 2, *quantize_multiplier(down))
 
 
 def _quotient(left: Integers, right: Integers, real: np.float32) -> Integers:

@@ -11,6 +11,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from hwsim.errors import ForwardError, did_you_mean
 from hwsim.graph import Graph, Layer, Shape, Tensor
-from hwsim.graph.ops import Dequantize, Unknown
+from hwsim.graph.ops import Cast, Dequantize, Quantize, Unknown
 from hwsim.reference.counting import take_macs
 from hwsim.reference.float_dispatch import FLOAT_BINDERS, LAYOUT_BINDERS, dequantized
 from hwsim.reference.joined import bind_joined, joinable
 from hwsim.reference.step import Array, Binder, Step, numpy_dtype
+from hwsim.reference.uint8_codes import bind_as_int8, is_uint8
+
+READS_CODES = (Quantize, Dequantize, Cast)  # layers that take and give uint8 codes themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,10 @@ def _bind(graph: Graph) -> Program:
             if any(_is_quantised(tensor) for tensor in inputs):
                 hybrid.append(layer.name)
             inputs = [_as_float(tensor) for tensor in inputs]
-        step = _binder(graph, layer, quantised=quantised)(layer, inputs, outputs)
+        uint8 = any(map(is_uint8, (*inputs, *outputs))) and not isinstance(layer.op, READS_CODES)
+        binder = _binder(graph, layer, quantised=quantised, uint8=uint8)
+        bind = partial(bind_as_int8, binder) if quantised and uint8 else binder
+        step = bind(layer, inputs, outputs)
         constants = {
             index: tensor.data for index, tensor in enumerate(inputs) if tensor.constant and tensor.data is not None
         }
@@ -239,13 +246,13 @@ def _joined(graph: Graph, layers: Sequence[BoundLayer]) -> JoinedLayers:
     return JoinedLayers(tuple(layers), bind_joined(graph, [bound_layer.layer for bound_layer in layers], constants))
 
 
-def _binder(graph: Graph, layer: Layer, *, quantised: bool) -> Binder:
+def _binder(graph: Graph, layer: Layer, *, quantised: bool, uint8: bool) -> Binder:
     kind = type(layer.op)
     if quantised:
         # Only nets with quantised activations pay for the int8 kernels' import.
-        from hwsim.reference.int8_dispatch import INT8_BINDERS
+        from hwsim.reference.int8_dispatch import INT8_BINDERS, UINT8_BINDERS
 
-        binder = INT8_BINDERS.get(kind) or LAYOUT_BINDERS.get(kind)
+        binder = (UINT8_BINDERS if uint8 else INT8_BINDERS).get(kind) or LAYOUT_BINDERS.get(kind)
     else:
         binder = FLOAT_BINDERS.get(kind)
     if binder is None:

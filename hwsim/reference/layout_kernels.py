@@ -61,6 +61,12 @@ def gather(table: Array, indices: Array, axis: int = 0) -> Array:  # (A, T, B), 
     return np.take(table, indices.astype(np.intp), axis=axis)
 
 
+def arg_extreme(x: Array, axis: int, *, greatest: bool, keepdims: bool, dtype: np.dtype[Any]) -> Array:
+    """Return the index of the greatest or least value along an axis, the first of equal ones."""
+    indices: Array = (np.argmax if greatest else np.argmin)(x, axis=axis, keepdims=keepdims).astype(dtype)
+    return indices
+
+
 def depth_to_space(
     x: Array, block: int, *, channel_major: bool = False
 ) -> Array:  # (N, H, W, C) -> (N, H*b, W*b, C/b²)

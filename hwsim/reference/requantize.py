@@ -9,8 +9,9 @@ more than ten. That this is exact is not hoped for but proved, per channel, when
 the sum are monotone and have at most 255 steps, so they agree everywhere once they agree on both sides of each step. A
 layer that fails the proof goes through the integers.
 
-Source: TensorFlow Lite, ``kernels/internal/common.cc`` and ``quantization_util.cc`` (MultiplyByQuantizedMultiplier,
-QuantizeMultiplier), and gemmlowp, ``fixedpoint/fixedpoint.h`` (SaturatingRoundingDoublingHighMul, RoundingDivideByPOT).
+Source: TensorFlow Lite, ``kernels/internal/common.cc`` and ``quantization_util.cc`` (MultiplyByQuantizedMultiplier
+of 32 and of 64 bits, QuantizeMultiplier), and gemmlowp, ``fixedpoint/fixedpoint.h``
+(SaturatingRoundingDoublingHighMul, RoundingDivideByPOT).
 """
 
 from __future__ import annotations
@@ -77,6 +78,17 @@ def multiply_by_quantized_multiplier_once(x: ArrayLike, multiplier: ArrayLike, s
     right = MANTISSA_BITS - np.asarray(shift, np.int64)
     product = np.asarray(x, np.int64) * np.asarray(multiplier, np.int64)
     return (product + (np.int64(1) << (right - 1))) >> right
+
+
+def multiply_by_short_multiplier(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Integers:
+    """Return x · multiplier · 2^(shift − 31) of 48-bit x: the multiplier cut to 15 bits, one rounding, ties up.
+
+    What does not fit 32 bits wraps around.
+    """
+    short = np.where(np.asarray(multiplier) < 0x7FFF0000, (np.asarray(multiplier, np.int64) + 2**15) >> 16, 0x7FFF)
+    right = 15 - np.asarray(shift, np.int64)
+    product = (np.asarray(x, np.int64) * short + (np.int64(1) << (right - 1))) >> right
+    return product.astype(np.int32).astype(np.int64)
 
 
 class _Buffers(threading.local):

@@ -159,6 +159,8 @@ SINGLE: dict[str, tuple[Any, dict[str, np.ndarray]]] = {
     "gather_table_of_indices": (node("Gather", "c i", axis=1), {"i": [[3, 0], [1, 1]]}),
     "expand": (node("Expand", "m s"), {"s": [2, 6, 4, 9]}),
     "tile": (node("Tile", "c s"), {"s": [1, 2, 1, 3]}),
+    "l2_norm_channels": (node("LpNormalization", "c", axis=1), {}),
+    "l2_norm": (node("LpNormalization", "c"), {}),
     "layer_norm": (node("LayerNormalization", "c g b", axis=-1), {"g": values(9), "b": values(9, seed=1)}),
     "layer_norm_image": (node("LayerNormalization", "c g", axis=1), {"g": values(6, 7, 9)}),
     "batch_norm": (
@@ -277,6 +279,18 @@ def test_upsample_of_opset_9(tmp_path: Path) -> None:
     onnx.save(model(nodes, x, ["y"], {"s": np.array([1, 1, 2, 2], np.float32)}, opset=9), path)
     found = forward(load_onnx(path), x)["y"]
     np.testing.assert_array_equal(found, x["x"].repeat(2, axis=2).repeat(2, axis=3))
+
+
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize(
+    "attributes", [{}, {"axis": 1}, {"axis": -1, "keepdims": 0}, {"axis": 2, "keepdims": 0}], ids=str
+)
+def test_index_of_an_extreme(op: str, attributes: dict[str, int], tmp_path: Path) -> None:
+    # After a max pool: an image, held channel-last inside.
+    x = {"x": np.random.default_rng(0).integers(0, 3, IMAGE).astype(np.float32)}
+    nodes = [node("MaxPool", "x", "m", kernel_shape=[2, 2]), node(op, "m", "i", **attributes)]
+    built = model([*nodes, node("Cast", "i", to=TensorProto.FLOAT)], x, ["y"])
+    assert kinds(check(built, x, tmp_path)) == ["pool2d", "arg_extreme", "cast"]
 
 
 def test_space_to_depth(tmp_path: Path) -> None:

@@ -198,10 +198,10 @@ def test_all_unknown_operators_are_listed(tmp_path: Path) -> None:
         T("y", (1,), "INT64"),
     ]
     operators = [
-        O("L2_NORMALIZATION", ["x"], ["a"], "L2NormOptions", {}),
+        O("HASHTABLE", ["x"], ["a"], "HashtableOptions", {}),
         O("MyOwnOp", ["a"], ["b"]),
         O("MyOwnOp", ["b"], ["c"]),
-        O("ARG_MAX", ["c", "axis"], ["y"], "ArgMaxOptions", {"OutputType": 4}),
+        O("TOPK_V2", ["c", "axis"], ["y"], "TopKV2Options", {}),
     ]
     path = tmp_path / "unknown.tflite"
     path.write_bytes(tflite_bytes(tensors, operators, ["x"], ["y"]))
@@ -209,9 +209,9 @@ def test_all_unknown_operators_are_listed(tmp_path: Path) -> None:
         load_tflite(path)
     for part in (
         "3 of its operators",
-        "L2_NORMALIZATION (layer 'a')",
+        "HASHTABLE (layer 'a')",
         "MyOwnOp (layer 'b' and 1 more)",
-        "ARG_MAX (layer 'y')",
+        "TOPK_V2 (layer 'y')",
     ):
         assert part in str(caught.value)
     graph = load_tflite(path, allow_unknown=True)

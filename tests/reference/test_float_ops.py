@@ -206,6 +206,15 @@ def test_reduce(function: Any, axes: tuple[int, ...], keepdims: bool) -> None:
     check(ops.Reduce(function=function, axes=axes, keepdims=keepdims), (2, 3, 4, 5))
 
 
+@pytest.mark.parametrize("function", ["max", "min"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_arg_extreme(function: Any, axis: int, keepdims: bool) -> None:
+    graph = one_layer(ops.ArgExtreme(function=function, axis=axis, keepdims=keepdims), (5, 6, 7))
+    coarse = np.random.default_rng(0).integers(0, 3, (5, 6, 7)).astype(np.float32)  # equal values: the first counts
+    assert_equals_onnx(graph, {"x0": coarse})
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_concat(axis: int) -> None:
     shapes = [(2, 3, 4), (2, 3, 4), (2, 3, 4)]
@@ -270,6 +279,13 @@ def test_norms(shape: tuple[int, ...]) -> None:
     check(ops.RmsNorm(epsilon=1e-3), shape)
     check(ops.RmsNorm(epsilon=1e-3), shape, constants=((8,),))
     check(ops.BatchNorm(epsilon=1e-3), shape, constants=((8,),) * 4)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_l2_norm(axis: int) -> None:
+    check(ops.L2Norm(axis=axis), (2, 3, 4, 7))
+    zeros = forward(one_layer(ops.L2Norm(axis=axis), (2, 3)), {"x0": np.zeros((2, 3), np.float32)})
+    assert all(np.all(values == 0) for values in zeros.values())
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])  # onnxruntime takes odd sizes only; an even one is worked out by hand

@@ -361,7 +361,7 @@ def quantised_graph(dtype: str = "int8", scales: int = 1) -> GraphBuilder:
 
 
 def test_unusual_activations_are_refused() -> None:
-    for builder in (quantised_graph("uint8"), quantised_graph(scales=2)):
+    for builder in (quantised_graph("int16"), quantised_graph(scales=2)):
         quant = Quantization((0.5,), (0,))
         builder.add(ops.GlobalPool(function="average"), ["image"], name="pool", quants=[quant])
         graph = builder.build(["pool"])

@@ -18,11 +18,12 @@ from hwsim.graph.ops.layout import (
     Transpose,
 )
 from hwsim.graph.ops.linear import Dense, MatMul
-from hwsim.graph.ops.normalization import BatchNorm, LayerNorm, Lrn, RmsNorm, Softmax
-from hwsim.graph.ops.pooling import GlobalPool, Pool2d, Reduce
+from hwsim.graph.ops.normalization import BatchNorm, L2Norm, LayerNorm, Lrn, RmsNorm, Softmax
+from hwsim.graph.ops.pooling import ArgExtreme, GlobalPool, Pool2d, Reduce
 
 __all__ = [
     "OPS",
+    "ArgExtreme",
     "BatchNorm",
     "Binary",
     "BinaryFunction",
@@ -37,6 +38,7 @@ __all__ = [
     "FusedActivation",
     "Gather",
     "GlobalPool",
+    "L2Norm",
     "LayerNorm",
     "Lrn",
     "MatMul",

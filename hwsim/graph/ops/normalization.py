@@ -1,4 +1,4 @@
-"""Normalisations: batch, layer, root-mean-square, local response, and softmax."""
+"""Normalisations: batch, layer, root-mean-square, length, local response, and softmax."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hwsim.graph.tensor import Spec
 # Elementary operations per element, as the plain algorithm does them.
 SOFTMAX_OPS = 5  # maximum, subtract, exponential, sum, divide
 LAYER_NORM_OPS = 7  # sum, subtract, square, sum, scale, times gamma, plus beta
+L2_NORM_OPS = 3  # square, sum, divide
 RMS_NORM_OPS = 4  # square, sum, scale, times gamma
 BATCH_NORM_OPS = 2  # times scale, plus shift
 
@@ -84,6 +85,25 @@ class RmsNorm(Op):
     def ops(self, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
         """Return four operations per element (see ``RMS_NORM_OPS``)."""
         return RMS_NORM_OPS * outputs[0].elements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L2Norm(Op):
+    """Vectors brought to length one: x / max(√(sum of x²), epsilon) along an axis."""
+
+    kind: ClassVar[str] = "l2_norm"
+
+    axis: int = -1
+    epsilon: float = 1e-6
+
+    def infer(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
+        """Return the ofmap's spec; see ``Op.infer``."""
+        normal_axis(self.axis, len(inputs[0].shape))
+        return (inputs[0],)
+
+    def ops(self, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
+        """Return three operations per element."""
+        return L2_NORM_OPS * outputs[0].elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Windows and axes reduced to one value: pooling and reductions."""
+"""Windows and axes reduced to one value: pooling, reductions, and the index of an extreme."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hwsim.graph.ops.base import (
     window_positions,
 )
 from hwsim.graph.ops.convolution import NO_PADDING
-from hwsim.graph.tensor import Spec
+from hwsim.graph.tensor import DType, Spec
 
 ReduceFunction = Literal["mean", "sum", "max", "min", "prod"]
 
@@ -99,6 +99,28 @@ class Reduce(Op):
             raise ShapeMismatchError("axes is empty")
         kept = (1 if axis in axes else size for axis, size in enumerate(shape) if self.keepdims or axis not in axes)
         return (Spec(tuple(kept), inputs[0].dtype),)
+
+    def ops(self, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
+        """Return one operation per ifmap element."""
+        return inputs[0].elements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgExtreme(Op):
+    """Index of the greatest or the least value along an axis, the first of equal ones."""
+
+    kind: ClassVar[str] = "arg_extreme"
+
+    function: Literal["max", "min"]
+    axis: int = -1
+    keepdims: bool = False
+    dtype: DType = "int64"
+
+    def infer(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
+        """Return the indices' spec; see ``Op.infer``."""
+        shape = inputs[0].shape
+        axis = normal_axis(self.axis, len(shape))
+        return (Spec((*shape[:axis], *(1,) * self.keepdims, *shape[axis + 1 :]), self.dtype),)
 
     def ops(self, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
         """Return one operation per ifmap element."""
