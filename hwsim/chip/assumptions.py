@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from hwsim.chip.paths import LISTS, field_paths, short_path, sources_of
 from hwsim.chip.schema import ArrayEngine, ChipFields, CoreEngine
+from hwsim.chip.sram import BY_CACTI
 
 # Fields that state no physics, whose source nobody asks for.
 UNSOURCED = (
@@ -40,6 +41,11 @@ def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[
             defaults += _array_defaults(engine, chip)
     if defaults:
         lines.append("left open: " + "; ".join(dict.fromkeys(defaults)))
+    lines += [
+        f"{memory.name}: pJ/B by CACTI 7 for its size (64-bit accesses, low standby power cells)"
+        for memory in chip.memories
+        if memory.pj_per_byte == BY_CACTI
+    ]
     physics = [path for path in field_paths(chip) if path.rpartition(".")[2] not in UNSOURCED and _matters(path, used)]
     sources = sources_of(chip, physics)
     assumed = [path for path, source in zip(physics, sources, strict=True) if source.startswith("assumed")]

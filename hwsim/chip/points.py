@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hwsim.chip.chip import Chip
 from hwsim.chip.paths import full_path
-from hwsim.chip.schema import ArrayEngine, CoreEngine
+from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
+from hwsim.chip.sram import BY_CACTI, CACTI_RANGE, covers, sram_pj_per_byte
 from hwsim.errors import CostError, UsageError
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, W_PER_MW
 
@@ -142,8 +143,7 @@ class HardwarePoints:
             read = self._column(f"{prefix}.gb_per_s", memory.gb_per_s) * BYTES_PER_GB
         else:
             read = self._column(f"{prefix}.bytes_per_cycle", memory.bytes_per_cycle) * clock
-        price = self._column(f"{prefix}.pj_per_byte", memory.pj_per_byte or 0.0)
-        write_price = price
+        price, write_price = self._access_pj(f"{prefix}.pj_per_byte", memory, capacity)
         if memory.write_pj_per_byte is not None or f"{prefix}.write_pj_per_byte" in self._columns:
             write_price = self._column(f"{prefix}.write_pj_per_byte", memory.write_pj_per_byte)
         return MemoryColumns(
@@ -155,6 +155,22 @@ class HardwarePoints:
             read_pj_per_byte=price,
             write_pj_per_byte=write_price,
         )
+
+    def _access_pj(self, path: str, memory: Memory, capacity: Floats) -> tuple[Floats, Floats]:
+        """Return the energy of a byte read and of one written, as far as no price of writes is given."""
+        if memory.pj_per_byte != BY_CACTI or path in self._columns:
+            price = self._column(path, memory.pj_per_byte or 0.0)
+            return price, price
+        node = self._column("process_nm", self.chip.process_nm)
+        sizes, nodes = np.broadcast_arrays(capacity, node)
+        outside = ~covers(sizes, nodes)
+        if outside.any():
+            at = int(outside.argmax())
+            raise UsageError(
+                f"{path} = {BY_CACTI}: {sizes[at] / BYTES_PER_KIB:g} KiB at {nodes[at]:g} nm is outside of its table, "
+                f"{CACTI_RANGE}: give a number [pJ/B]"
+            )
+        return sram_pj_per_byte(capacity, node)
 
     def _engine(self, engine: ArrayEngine | CoreEngine) -> EngineColumns:
         prefix = f"engines.{engine.name}"
@@ -186,6 +202,7 @@ NUMERIC = (
     *WHOLE,
     *MAY_BE_ZERO,
     "clock_mhz",
+    "process_nm",
     "size_kib",
     "size_mib",
     "bytes_per_cycle",

@@ -14,6 +14,7 @@ from hwsim.chip.buffers import DOUBLE_BUFFERED, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS
 from hwsim.chip.paths import settable_paths, short_path
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
+from hwsim.chip.sram import BY_CACTI
 from hwsim.errors import did_you_mean
 
 Key = tuple[str | int, ...]
@@ -137,6 +138,10 @@ def _price_problems(data: Fields) -> list[Problem]:
         for name, index in known.items()
         if name in reached and data["memories"][index].get("pj_per_byte") is None
     ]
+    for index, memory in _items(data, "memories"):
+        if memory.get("pj_per_byte") == BY_CACTI and not isinstance(data.get("process_nm"), int | float):
+            sentence = f"memories.{memory['name']}.pj_per_byte = {BY_CACTI}: needs process_nm, the node [nm]"
+            problems.append((("memories", index, "pj_per_byte"), sentence))
     return problems
 
 

@@ -43,7 +43,9 @@ class Memory(_Model):
     gb_per_s: Positive | None = Field(None, description="Port bandwidth, instead of bytes_per_cycle. [1e9 B/s]")
     write_share: Positive = Field(1.0, le=1, description="Write bandwidth over read bandwidth.")
     latency_cycles: NotNegative = Field(0.0, description="Cycles before a transfer's first byte. [cycle]")
-    pj_per_byte: NotNegative | None = Field(None, description="Energy of an access. [pJ/B]")
+    pj_per_byte: NotNegative | Literal["cacti"] | None = Field(
+        None, description="Energy of an access [pJ/B], or cacti: an SRAM of this size at process_nm, by CACTI 7."
+    )
     write_pj_per_byte: NotNegative | None = Field(None, description="Energy of a write, where it differs. [pJ/B]")
     kind: MemoryKind | None = Field(
         None, description="sram, tcm, cache, flash or dram; default: dram if last, else sram."

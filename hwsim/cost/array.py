@@ -231,10 +231,10 @@ class _GroupCost:
         ports = [np.broadcast_to(self._port_time(index, at), shape) for index in range(len(self._buffers))]
         work_s = np.maximum.reduce([np.broadcast_to(compute_s, shape), *ports])
         if self._mode == "ideal":
-            overhead_s = np.zeros(shape)
+            overhead_s: Floats = np.zeros(shape)
             latency_s = np.maximum(work_s, np.maximum(activation_s, weight_s))
         elif self._mode == "serial":
-            overhead_s = columns.transfers[:, None] * np.maximum(latency, filter_latency)
+            overhead_s = np.asarray(columns.transfers[:, None] * np.maximum(latency, filter_latency), np.float64)
             latency_s = overhead_s + work_s + activation_s + weight_s
         else:
             ifmap_fill = columns.ifmap_fill_bytes[:, None] * read
@@ -267,7 +267,7 @@ class _GroupCost:
         columns, home, store = self.fronts.columns, self._residency.activations, self._residency.weights
         fits = np.isfinite(latency)
         filter_pj = np.where(self._from_activations, home.read_pj_per_byte[at], store.read_pj_per_byte[at])
-        picojoules: np.ndarray = (
+        picojoules: Floats = (
             (columns.ifmap_bytes + columns.psum_in_bytes)[:, None] * home.read_pj_per_byte[at]
             + columns.psum_out_bytes[:, None] * home.write_pj_per_byte[at]
             + columns.filter_bytes[:, None] * filter_pj
