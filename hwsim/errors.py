@@ -44,5 +44,11 @@ class UsageError(HwsimError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = difflib.get_close_matches(word, list(known), n=5, cutoff=0.6)
+    return f"; did you mean {max(near, key=lambda other: _likeness(word, other))!r}?" if near else ""
+
+
+def _likeness(word: str, other: str) -> tuple[float, int]:
+    """Return how alike two words are; of those equally alike, one that shares fewer and so longer pieces is nearer."""
+    matcher = difflib.SequenceMatcher(None, other, word)
+    return matcher.ratio(), -len(matcher.get_matching_blocks())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hwsim.errors import UsageError
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Write a file under a temporary name in its folder, then rename it into place.
 
+    A link is followed and stays; a device or a pipe (``/dev/stdout``) is written to, not replaced.
+
     Args:
         path: Where to.
         content: Text (written as UTF-8) or bytes.
@@ -19,22 +22,37 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     Raises:
         UsageError: The folder does not exist or cannot be written to, or the path is a folder.
     """
-    path = Path(path)
     data = content.encode() if isinstance(content, str) else content
-    if path.is_dir():
+    mode = _mode(Path(path))
+    if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"cannot write {path}: it is a folder; name a file")
+    if (mode is not None and not stat.S_ISREG(mode)) or Path(path).parent == Path("/dev"):
+        try:
+            Path(path).write_bytes(data)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        return
+    target = Path(os.path.realpath(path))
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; choose another place") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.chmod(temporary, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
+        os.replace(temporary, target)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror}; what was there is unchanged") from None
+
+
+def _mode(path: Path) -> int | None:
+    """Return the mode of what stands at a path, or None."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return None
 
 
 def _umask() -> int:

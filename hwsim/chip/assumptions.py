@@ -52,7 +52,7 @@ def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[
     if assumed == physics:
         lines.append("values: all of the profile")
     elif assumed:
-        lines.append("values: " + ", ".join(_grouped(assumed)))
+        lines.append("values: " + "; ".join(_grouped(assumed)))
     return tuple(lines)
 
 
@@ -62,12 +62,12 @@ def _matters(path: str, used: Collection[str] | None) -> bool:
 
 
 def _grouped(paths: Sequence[str]) -> list[str]:
-    """Return paths with the fields of one engine or memory together: ``flash size_kib and latency_cycles``."""
+    """Return paths with the fields of one engine or memory together: ``flash size_kib, latency_cycles``."""
     fields: dict[str, list[str]] = {}
     for path in paths:
         owner, _, field = short_path(path).partition(".") if path.partition(".")[0] in LISTS else ("", "", path)
         fields.setdefault(owner, []).append(field)
-    return [f"{owner} {' and '.join(names)}".strip() for owner, names in fields.items()]
+    return [f"{owner} {', '.join(names)}".strip() for owner, names in fields.items()]
 
 
 def _priced_by_parts(engine: ArrayEngine | CoreEngine) -> bool:

@@ -49,13 +49,15 @@ def cost(
         raise UsageError(f"objective = {objective!r}: must be one of {', '.join(OBJECTIVES)}{hint}")
     chip = points.chip
     engine = _assign(workload.rows, points)
-    used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY] or [chip.engines[0]]
+    used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY]
     arena = plan_arena(workload)
+    # A memory has room for a net only if it has room for what the libraries keep beside it.
+    runtimes = [_runtime_bytes(unit) for unit in used if isinstance(unit, CoreEngine)]
     residency = place(
         points,
-        _home_memories(points, used),
-        arena_bytes=arena.peak_bytes,
-        weight_bytes=workload.weight_bytes,
+        _home_memories(points, used or chip.engines[:1]),
+        arena_bytes=arena.peak_bytes + sum(ram for ram, _ in runtimes),
+        weight_bytes=workload.weight_bytes + sum(code for _, code in runtimes),
         wanted=placed,
     )
     ledger = _Ledger(workload, points, residency)
@@ -78,6 +80,12 @@ def cost(
             if not with_macs.all():
                 ledger.stream(layers[~with_macs], unit)
     return ledger.costs(objective, engine, arena, mapped, mapped_layers)
+
+
+def _runtime_bytes(engine: CoreEngine) -> tuple[int, int]:
+    """Return what a core's kernel library takes for itself, of RAM and of flash [B]."""
+    table = engine.kernel_table
+    return round(table.runtime_ram_kib * BYTES_PER_KIB), round(table.code_flash_kib * BYTES_PER_KIB)
 
 
 def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
@@ -215,8 +223,9 @@ class _Ledger:
         self._enter(at, ran.cycles, ran.compute_s, ran.latency_s, ran.activation_s, ran.weight_s)
         self._overhead_s[at] = ran.call_s
         columns, home, store = np.arange(self._points.count), self._residency.activations, self._residency.weights
-        np.add.at(self._runtime, (home.index, columns), round(engine.kernel_table.runtime_ram_kib * BYTES_PER_KIB))
-        np.add.at(self._runtime, (store.index, columns), round(engine.kernel_table.code_flash_kib * BYTES_PER_KIB))
+        ram, code = _runtime_bytes(engine)
+        np.add.at(self._runtime, (home.index, columns), ram)
+        np.add.at(self._runtime, (store.index, columns), code)
         hardware = self._points.engine(engine.name)
         peaks = [engine_rate(engine, row.dtype) for row in rows]
         self._peak[at] = np.array(peaks)[:, None] * hardware.cores
