@@ -12,7 +12,7 @@ mapping never depends on the clock or the bandwidth, but the choice among mappin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
-from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates
+from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, candidates_within
 from hwsim.cost.workload import Row
 from hwsim.errors import CostError
 from hwsim.units import J_PER_PJ
@@ -33,8 +33,10 @@ Floats = npt.NDArray[np.float64]
 OBJECTIVES = ("latency", "energy", "edp", "traffic")
 # Objectives of equal value to this relative precision are a tie, which the next objective breaks.
 TIE = 1e-12
-# Points are costed in chunks of about this many [candidate, point] cells, to bound memory.
-CELLS = 1_000_000
+# Points are costed in chunks of about this many [candidate, point] cells, which a processor's cache can hold.
+CELLS = 50_000
+# Points that a buffer size must have, on average, before candidates are pruned once more for that size.
+WORTH_A_FRONT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,20 @@ class _Fronts:
     owner: npt.NDArray[np.intp]
 
 
-@lru_cache(maxsize=256)
-def _fronts(nests: tuple[Nest, ...], setup: ArraySetup, prices: tuple[Prices, ...]) -> _Fronts:
-    sets = [candidates(nest, setup, price) for nest, price in zip(nests, prices, strict=True)]
+@lru_cache(maxsize=1024)
+def _fronts(
+    nests: tuple[Nest, ...],
+    setup: ArraySetup,
+    prices: tuple[Prices, ...],
+    capacity_bytes: tuple[int, ...] | None,
+) -> _Fronts:
+    """Return the candidates of nests: for buffers of one size, or for all sizes where none is given."""
+    sets = [
+        candidates(nest, setup, price)
+        if capacity_bytes is None
+        else candidates_within(nest, setup, price, capacity_bytes)
+        for nest, price in zip(nests, prices, strict=True)
+    ]
     lengths = np.array([len(found) for found in sets])
     return _Fronts(Candidates.joined(sets), np.cumsum(lengths) - lengths, np.repeat(np.arange(len(sets)), lengths))
 
@@ -120,23 +133,16 @@ def map_layers(
     distinct = list(dict.fromkeys((row.nest, row.dtype, row.activation_filter) for row in layers))
     position = {key: index for index, key in enumerate(distinct)}
     where = np.array([position[row.nest, row.dtype, row.activation_filter] for row in layers])
-    hardware = points.engine(engine.name)
-    together = residency.activations.index == residency.weights.index
-    groups, owner = np.unique(
-        np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together)), axis=1, return_inverse=True
-    )
-    owner = owner.reshape(-1)
     shape = (len(distinct), points.count)
     buffers = buffer_names(engine, points.chip)
     times = {name: np.zeros(shape) for name in TIMES}
     buffer_s = np.zeros((len(buffers), *shape))
     tiles: dict[str, Ints] = {field.name: np.zeros(shape, dtype=np.int64) for field in fields(Candidates)}
-    for index, (rows, cols, _) in enumerate(groups.T):
-        chosen = np.flatnonzero(owner == index)
-        cost = _GroupCost(distinct, engine, points, residency, objective, int(rows), int(cols), chosen)
+    for group in _groups(engine, points, residency):
+        cost = _GroupCost(distinct, engine, points, residency, objective, group)
         step = max(CELLS // len(cost.fronts.owner), 1)
-        for start in range(0, len(chosen), step):
-            at = chosen[start : start + step]
+        for start in range(0, len(group.points), step):
+            at = group.points[start : start + step]
             best, found, busy = cost.best(at)
             for name, column in found.items():
                 times[name][:, at] = column
@@ -154,11 +160,45 @@ def map_layers(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Points that share an array's shape, whether both homes are one memory, and perhaps the sizes of the buffers.
+
+    Attributes:
+        points: Their indices.
+        rows: Rows of the array.
+        cols: Columns of the array.
+        capacity_bytes: Usable bytes of each buffer; None where they differ.
+    """
+
+    points: npt.NDArray[np.intp]
+    rows: int
+    cols: int
+    capacity_bytes: tuple[int, ...] | None
+
+
+def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -> Iterator[_Group]:
+    """Yield points group by group; those of one buffer size apart where each size has points enough to be worth it."""
+    hardware = points.engine(engine.name)
+    sizes = [points.memory(name).size_bytes for name in buffer_names(engine, points.chip)]
+    together = residency.activations.index == residency.weights.index
+    shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together, *sizes)).astype(np.int64)
+    shapes, owner = np.unique(shared[:3], axis=1, return_inverse=True)
+    for index, (rows, cols, _) in enumerate(shapes.T.tolist()):
+        inside = np.flatnonzero(owner.reshape(-1) == index)
+        capacities, of = np.unique(shared[3:, inside], axis=1, return_inverse=True)
+        if capacities.shape[1] * WORTH_A_FRONT > len(inside) > 1:
+            yield _Group(inside, rows, cols, None)
+            continue
+        for number, capacity in enumerate(capacities.T.tolist()):
+            yield _Group(inside[of.reshape(-1) == number], rows, cols, tuple(capacity))
+
+
 TIMES = ("cycles", "compute_s", "activation_s", "weight_s", "overhead_s", "latency_s")
 
 
 class _GroupCost:
-    """Costs of all candidates of all layers over points that share an array shape and whether homes are one memory."""
+    """Costs of all candidates of all layers over a group of points."""
 
     def __init__(
         self,
@@ -167,18 +207,18 @@ class _GroupCost:
         points: HardwarePoints,
         residency: Residency,
         objective: str,
-        rows: int,
-        cols: int,
-        group: npt.NDArray[np.intp],
+        group: _Group,
     ) -> None:
         nests = tuple(nest for nest, *_ in layers if nest is not None)
         names = buffer_names(engine, points.chip)
         self._mode = points.chip.memory(names[0]).transfers if names else "ideal"
-        self._setup = array_setup(engine, points.chip, rows, cols)
+        self._setup = array_setup(engine, points.chip, group.rows, group.cols)
         self._buffers = [points.memory(name) for name in names]
         self._clock = points.engine(engine.name).clock_hz
         self._points, self._residency, self._objective = points, residency, objective
-        self.fronts = _fronts(nests, self._setup, tuple(self._prices(bool(flag), group) for *_, flag in layers))
+        prices = {flag: self._prices(flag, group.points) for flag in {bool(flag) for *_, flag in layers}}
+        prices_of = tuple(prices[bool(flag)] for *_, flag in layers)
+        self.fronts = _fronts(nests, self._setup, prices_of, group.capacity_bytes)
         of = self.fronts.owner
         self._ofmap = np.array([nest.ofmap_bytes for nest in nests], dtype=np.int64)[of]
         self._from_activations = np.array([flag for *_, flag in layers])[of][:, None]

@@ -17,18 +17,25 @@ def non_dominated(columns: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     Args:
         columns: Shape [row, quantity]; less is better.
     """
-    # Ranks compare as the values do, are small, and add up exactly: a row has a larger sum than any that dominates it.
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in columns.T]).astype(np.int32)
-    left = np.lexsort((np.arange(len(columns)), ranks.sum(axis=0)))
-    ranks = ranks[:, left]
+    places = ranks(columns)
+    left = np.argsort(places.sum(axis=0), kind="stable")
+    places = places[:, left]
     kept = []
     while len(left):
-        block = ranks[:, :BLOCK]
+        block = places[:, :BLOCK]
         among = np.triu(_nowhere_above(block, block), 1).any(axis=0)
         kept.append(left[:BLOCK][~among])
-        struck = _nowhere_above(block[:, ~among], ranks[:, BLOCK:]).any(axis=0)
-        left, ranks = left[BLOCK:][~struck], ranks[:, BLOCK:][:, ~struck]
+        struck = _nowhere_above(block[:, ~among], places[:, BLOCK:]).any(axis=0)
+        left, places = left[BLOCK:][~struck], places[:, BLOCK:][:, ~struck]
     return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.intp)
+
+
+def ranks(columns: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Return the rank of each value among those of its column, shape [quantity, row].
+
+    Ranks compare as the values do, are small, and add up exactly: a row has a larger sum than any that dominates it.
+    """
+    return np.stack([np.unique(column, return_inverse=True)[1] for column in columns.T]).astype(np.int32)
 
 
 def _nowhere_above(some: npt.NDArray[np.int32], others: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, Dataflow, Operand
-from hwsim.cost.dominance import non_dominated
+from hwsim.cost.dominance import non_dominated, ranks
 from hwsim.cost.nest import Axis, Nest, Touched
 from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
@@ -231,9 +231,32 @@ def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
 
 @lru_cache(maxsize=16384)
 def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
-    """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front."""
+    """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front.
+
+    One that is no worse than another but for its footprint comes before it, so that the first best of those that fit
+    is the same here and in ``candidates_within``.
+    """
     space = mapspace(nest, setup)
-    return space.take(non_dominated(read_by_objectives(space, setup, prices)))
+    read = read_by_objectives(space, setup, prices)
+    front = non_dominated(read)
+    return space.take(front[np.argsort(ranks(read[front, setup.buffer_count :]).sum(axis=0), kind="stable")])
+
+
+@lru_cache(maxsize=65536)
+def candidates_within(nest: Nest, setup: ArraySetup, prices: Prices, capacity_bytes: tuple[int, ...]) -> Candidates:
+    """Return the mappings that some bandwidth or price can make the best in buffers of these sizes.
+
+    Where none fits, the one of the smallest footprint stands alone, to say what is missing.
+    """
+    front = candidates(nest, setup, prices)
+    held = front.buffer_bytes(setup)
+    fits = np.ones(len(front), dtype=bool)
+    for need, capacity in zip(held, capacity_bytes, strict=True):
+        fits &= need <= capacity
+    if not fits.any():
+        return front.take(np.array([np.argmin(np.sum(held, axis=0))]))
+    inside = front.take(fits)
+    return inside.take(non_dominated(read_by_objectives(inside, setup, prices)[:, setup.buffer_count :]))
 
 
 def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
@@ -290,15 +313,19 @@ def _tiles(nest: Nest, factors: dict[str, int]) -> dict[str, Ints]:
     """Return the tile sizes of every combination; groups are only cut together when a tile holds whole groups."""
     ns, ks, cs = (tile_sizes(getattr(nest, dim.lower()), factors[dim]) for dim in ("N", "K", "C"))
     ps, qs = tile_sizes(nest.rows.positions, factors["P"]), tile_sizes(nest.cols.positions, factors["Q"])
-    grids = [_grid(ns, [1], ks, cs, ps, qs)]
+    # Columns are cut only where a tile has a single row: whole rows first.
+    pixels = [(p, qs[0]) for p in ps] + [(1, q) for q in qs[1:]]
+    grids = [_grid(ns, [1], ks, cs, pixels)]
     if nest.g > 1:
-        grids.append(_grid(ns, tile_sizes(nest.g, factors["G"])[:-1], [nest.k], [nest.c], ps, qs))
+        grids.append(_grid(ns, tile_sizes(nest.g, factors["G"])[:-1], [nest.k], [nest.c], pixels))
     columns = np.concatenate(grids, axis=1)
     return dict(zip(CUT, columns, strict=True))
 
 
-def _grid(*sizes: list[int]) -> Ints:
-    return np.stack([axis.reshape(-1) for axis in np.meshgrid(*map(np.array, sizes), indexing="ij")]).astype(np.int64)
+def _grid(ns: list[int], gs: list[int], ks: list[int], cs: list[int], pixels: list[tuple[int, int]]) -> Ints:
+    """Return every combination as columns in the order of ``CUT``."""
+    *sizes, at = (axis.reshape(-1) for axis in np.meshgrid(ns, gs, ks, cs, np.arange(len(pixels)), indexing="ij"))
+    return np.stack([*sizes, *np.array(pixels)[at].T]).astype(np.int64)
 
 
 def _of_order(
