@@ -19,6 +19,7 @@ from hwsim.cost import (
     TENSOR_KINDS,
     Candidates,
     Costs,
+    Workload,
     cost,
     engine_rate,
     lower,
@@ -94,7 +95,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         chip=chip.name,
         runtime=", ".join(engine.runtime for engine in used if isinstance(engine, CoreEngine)),
         batch=workload.batch,
-        dtype=dtype or "as stored",
+        dtype=dtype or _stored(workload),
         objective=costs.objective,
         clock_hz=_at(clock, point),
         peak_macs_per_s=_peaks(costs, point),
@@ -120,6 +121,14 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         outside=chip.outside,
         warnings=workload.graph.warnings,
     )
+
+
+def _stored(workload: Workload) -> str:
+    """Return what to call the dtype of a net that keeps its own: that of most of its MACs."""
+    macs: dict[str, int] = {}
+    for row in workload.rows:
+        macs[row.dtype] = macs.get(row.dtype, 0) + row.macs
+    return f"as stored ({max(macs, key=lambda dtype: macs[dtype])})" if macs else "as stored"
 
 
 def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs: bool) -> tuple[LayerReport, ...]:

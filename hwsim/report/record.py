@@ -149,7 +149,7 @@ class Report:
         chip: The chip's name.
         runtime: The kernel library, or empty for arrays alone.
         batch: Images per inference.
-        dtype: The dtype the net was costed at; "as stored" where it is the net's own.
+        dtype: The dtype the net was costed at; "as stored (int8)" where it is the net's own, named by most of its MACs.
         objective: What mappings were chosen for.
         clock_hz: Clock of the first engine in use [Hz].
         peak_macs_per_s: What each engine in use can do at most, at the dtype of its layers [MAC/s].

@@ -131,7 +131,7 @@ def _add_costs(table: _LayerTable, report: Report, *, wide: bool) -> None:
             table.amount(name, _traffic_of(name), _bytes, drop=3)
     for name, field in MEASURED.items():
         if any(field in layer.measured for layer in report.layers):
-            table.share(name, _measured_of(field), drop=6)
+            table.share(name, _measured_of(field), drop=1)
     if wide and any(layer.mapping for layer in report.layers):
         table.text(Column("mapping", overflow="end"), _mapping)
 
