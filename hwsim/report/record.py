@@ -15,6 +15,8 @@ Json = Any
 Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
+# The reason of a layer that could run, in a net that does not.
+NET_DOES_NOT_RUN = "the net does not run"
 MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops: all else"
 
 

@@ -30,7 +30,6 @@ def rich_report(
         width: Characters in a line.
     """
     from rich.console import Group
-    from rich.text import Text
 
     limit = None if wide else width
     return Group(
@@ -40,7 +39,7 @@ def rich_report(
         "",
         *(_line(line, "dim") for line in fact_lines(facts(report), width or WIDTH)),
         "",
-        Text(quote(report, limit), style="bold", overflow="ignore", no_wrap=True),
+        *(_line(line, "bold") for line in wrapped(quote(report, limit), limit or WIDTH * 100)),
     )
 
 

@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from hwsim.graph import Graph
 from hwsim.report.comparison import Comparison, quantity
-from hwsim.report.record import LayerReport, MemoryReport, Report
+from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, MemoryReport, Report
 from hwsim.report.table import Column, Table
 from hwsim.report.words import MISSING, byte_unit, human_bytes, percent, rounded, scaled, si_prefix
 from hwsim.units import S_PER_MS
@@ -107,7 +107,9 @@ def layer_table(report: Report, *, wide: bool = False, every: bool = False) -> T
     if report.runs:
         _add_costs(table, report, wide=wide)
     elif len({layer.reason for layer in report.layers}) > 1:
-        table.text(Column("why not", overflow="end"), lambda layer: layer.reason)
+        table.text(
+            Column("why not", overflow="end"), lambda layer: "" if layer.reason == NET_DOES_NOT_RUN else layer.reason
+        )
     columns = tuple(table.columns)
     kept, rest = _kept(report, every=every)
     rows = [table.row([layer]) for layer in kept]
