@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwsim import plot
     from hwsim.chip import Chip, chip_names, load_chip
     from hwsim.errors import HwsimError
     from hwsim.graph import Graph, GraphBuilder
@@ -35,6 +36,7 @@ __all__ = [
     "load_chip",
     "load_net",
     "net_names",
+    "plot",
 ]
 
 # Rooms load on first use: `import hwsim` costs little more than numpy.
@@ -59,6 +61,8 @@ if not (Path(__file__).parent / "nets").is_dir():
 
 def __getattr__(name: str) -> Any:
     """Import a public name's room when it is first asked for."""
+    if name == "plot":
+        return import_module("hwsim.plot")
     if name not in _ROOMS:
         raise AttributeError(f"module 'hwsim' has no attribute {name!r}")
     return getattr(import_module(_ROOMS[name]), name)

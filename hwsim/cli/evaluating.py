@@ -31,7 +31,7 @@ from hwsim.cli.arguments import (
     net_of,
     report_of,
 )
-from hwsim.cli.terminal import console, note, progress, show, show_table
+from hwsim.cli.terminal import note, progress, show, show_table
 from hwsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -164,12 +164,18 @@ def compare(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write totals and deltas as JSON.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw latencies as bars.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw latencies and energies (.png .svg .pdf).")
+    ] = None,
 ) -> None:
     """Put nets, chips and earlier reports side by side; the first is the base of every change."""
     from hwsim.report import compare as compare_reports
 
     printed = format_of(form)
+    if plot is not None:
+        from hwsim.plot import check_picture
+
+        check_picture(plot)
     saved = [name for name in nets if name.endswith(".json")]
     if len(saved) < len(nets) and not chips:
         raise UsageError("compare needs --chips A,B for nets that are no reports (.json)")
@@ -217,7 +223,6 @@ def _saved_report(path: Path) -> Report:
 
 def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:
     from hwsim.report.export import rows_csv
-    from hwsim.report.facts import quote
     from hwsim.report.render import latex_table, markdown_table
     from hwsim.report.tables import comparison_table, delta_tables
 
@@ -225,11 +230,6 @@ def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:
     match form:
         case Format.TABLE:
             show_table(table)
-            if not all(report.runs for report in comparison.reports):
-                print()
-            for report in comparison.reports:
-                if not report.runs:
-                    print(quote(report, console().width))
             for title, deltas in delta_tables(comparison, top) if top > 0 else ():
                 print(f"\n{title}")
                 show_table(deltas)

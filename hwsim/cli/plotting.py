@@ -41,6 +41,9 @@ def _command(kind: str) -> Callable[..., None]:
         net: NetArg,
         chip: ChipArg,
         output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf to write.")],
+        data: Annotated[
+            Path | None, typer.Option("--data", metavar="FILE", help="Write what the picture shows as CSV, too.")
+        ] = None,
         with_: Parameters = None,
         dim: Dims = None,
         batch: Batch = 1,
@@ -51,7 +54,9 @@ def _command(kind: str) -> Callable[..., None]:
         set_: Override = None,
         allow_unknown: AllowUnknown = False,
     ) -> None:
-        from hwsim.plot import PLOTS, check_picture, save
+        from hwsim.files import write_whole
+        from hwsim.plot import PLOTS, ROWS, check_picture, save
+        from hwsim.report.export import rows_csv
 
         check_picture(output)
         with progress() as stage:
@@ -61,6 +66,8 @@ def _command(kind: str) -> Callable[..., None]:
             report = report_of(graph, target, batch, dtype, objective, place)
             stage(f"drawing {output}")
             save(PLOTS[kind](report), output)
+            if data is not None:
+                write_whole(data, rows_csv(ROWS[kind](report)))
         print(output)
 
     return draw

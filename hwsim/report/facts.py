@@ -24,7 +24,7 @@ def facts(report: Report) -> list[Fact]:
     """Return the lines below a report's tables, in order; those that have nothing to say are left out."""
     found = [
         Fact("total", _total(report)),
-        Fact("run", _run(report)),
+        Fact("run", conditions(report)),
         Fact("traffic", _traffic(report)),
         Fact("energy", _energy(report)),
         Fact("arena", _arena(report)),
@@ -52,7 +52,8 @@ def _total(report: Report) -> str:
     return f"{counts}, {used}, utilization {percent(report.utilization)}"
 
 
-def _run(report: Report) -> str:
+def conditions(report: Report) -> str:
+    """Return the conditions that a report's numbers belong to: batch, dtype, what mappings were chosen for."""
     mapped = f", mappings chosen for {report.objective}" if any(layer.mapping for layer in report.layers) else ""
     return f"batch {report.batch}, dtype {report.dtype}{mapped}"
 
@@ -113,7 +114,7 @@ def quote(report: Report, width: int | None = None) -> str:
     net, chip = printable(report.net), printable(report.chip)
     runtime = f" ({report.runtime})" if report.runtime else ""
     if not report.runs:
-        said = [report.reason, *(report.reason.partition(end)[0] for end in (";", " (", ":"))]
+        said = [report.reason, report.reason.partition(";")[0]]
         line = ": "
     else:
         error = "not validated" if report.error_p90 is None else f"± {percent(report.error_p90)}"
