@@ -2,7 +2,7 @@
 
 from hwsim.graph import ops
 from hwsim.graph.builder import GraphBuilder
-from hwsim.graph.graph import Graph, Layer
+from hwsim.graph.graph import Graph, Layer, Rounding
 from hwsim.graph.tensor import BITS, DTYPES, DType, Quantization, Shape, Spec, Tensor, elements, packed_bytes
 from hwsim.graph.transform import fold_batch_norm, fuse_activations, with_random_weights
 
@@ -14,6 +14,7 @@ __all__ = [
     "GraphBuilder",
     "Layer",
     "Quantization",
+    "Rounding",
     "Shape",
     "Spec",
     "Tensor",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwsim.errors import NetError, did_you_mean
 from hwsim.graph.ops import Op, Unknown
@@ -15,6 +15,8 @@ from hwsim.graph.tensor import Spec, Tensor
 
 if TYPE_CHECKING:
     import networkx as nx
+
+Rounding = Literal["tflite", "onnx"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Graph:
         inputs: Names of the graph's inputs.
         outputs: Names of the graph's outputs.
         warnings: What the importer wants a reader of the results to know.
+        rounding: By whose rules the forward pass rounds quantised layers: LiteRT's or those of ONNX.
 
     Raises:
         NetError: A cycle, a tensor that nothing writes or two layers write, a layer cut off from the rest, no output.
@@ -52,6 +55,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    rounding: Rounding = "tflite"
 
     def __post_init__(self) -> None:
         producers = _producers(self.layers)
@@ -65,8 +69,8 @@ class Graph:
         if not isinstance(other, Graph):
             return NotImplemented
         return (
-            (self.name, self.layers, self.inputs, self.outputs)
-            == (other.name, other.layers, other.inputs, other.outputs)
+            (self.name, self.layers, self.inputs, self.outputs, self.rounding)
+            == (other.name, other.layers, other.inputs, other.outputs, other.rounding)
             and self.tensors.keys() == other.tensors.keys()
             and all(tensor.same_as(other.tensors[name]) for name, tensor in self.tensors.items())
         )

@@ -42,7 +42,7 @@ def with_batch(graph: Graph, batch: int) -> Graph:
     laid_out = {
         name: replace(tensor, file_axes=graph.tensors[name].file_axes) for name, tensor in other.tensors.items()
     }
-    return replace(other, tensors=laid_out)
+    return replace(other, tensors=laid_out, rounding=graph.rounding)
 
 
 def _for_batch(op: Op, old: int, batch: int) -> Op:

@@ -102,7 +102,8 @@ def load_onnx(
     if dead:
         warnings.append(f"nothing reads the result of {_listed([repr(name) for name in dead])}: left out")
     graph = _with_channel_shuffles(fuse_activations(fold_batch_norm(graph)))
-    return replace(graph, warnings=(*graph.warnings, *warnings))
+    quantised = any(tensor.quant is not None for tensor in graph.tensors.values())
+    return replace(graph, warnings=(*graph.warnings, *warnings), rounding="onnx" if quantised else "tflite")
 
 
 def onnx_operators(path: str | os.PathLike[str]) -> list[OperatorRow]:

@@ -74,17 +74,28 @@ _QLINEAR = {
     "com.microsoft::QGemm": _Expansion("Gemm", ((0, 1, 2), (3, 4, 5)), (7, 8), bias=6),
     "com.microsoft::QLinearGlobalAveragePool": _Expansion("GlobalAveragePool", ((0, 1, 2),), (3, 4)),
     "com.microsoft::QLinearAveragePool": _Expansion("AveragePool", ((0, 1, 2),), (3, 4)),
+    "com.microsoft::QLinearSoftmax": _Expansion("Softmax", ((0, 1, 2),), (3, 4)),
+    "com.microsoft::QLinearReduceMean": _Expansion("ReduceMean", ((0, 1, 2),), (3, 4)),
     "com.microsoft::QLinearSigmoid": _Expansion("Sigmoid", ((0, 1, 2),), (3, 4)),
     "com.microsoft::QLinearLeakyRelu": _Expansion("LeakyRelu", ((0, 1, 2),), (3, 4)),
 }
-QLINEAR_OPERATORS = frozenset(_QLINEAR)
+_CONCAT = "com.microsoft::QLinearConcat"
+QLINEAR_OPERATORS = frozenset((*_QLINEAR, _CONCAT))
+
+
+def _expansion(node: Node) -> _Expansion | None:
+    """Return how a node reads; a concatenation has its output's parameters first, then three inputs for each part."""
+    if node.op != _CONCAT:
+        return _QLINEAR.get(node.op)
+    parts = ((i, i + 1, i + 2) for i in range(2, len(node.inputs) - 2, 3))
+    return _Expansion("Concat", tuple(parts), (0, 1))
 
 
 def expand_qlinear(nodes: Sequence[Node], constants: dict[str, Const]) -> list[Node]:
     """Return the nodes with QLinear operators written as DequantizeLinear → operator → QuantizeLinear."""
     written: list[Node] = []
     for node in nodes:
-        expansion = _QLINEAR.get(node.op)
+        expansion = _expansion(node)
         if expansion is None or (node.op.endswith("Pool") and node.attrs.get("channels_last")):
             written.append(node)
             continue

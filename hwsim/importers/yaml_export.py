@@ -59,6 +59,8 @@ def _lines(graph: Graph, sidecar: str | None) -> Iterator[str]:
     writer = _Writer(graph)
     yield f"schema: {SCHEMA}"
     yield f"net: {flow(graph.name)}"
+    if graph.rounding != "tflite":
+        yield f"rounding: {graph.rounding}"
     if sidecar is not None:
         yield f"weights: {flow(sidecar)}"
     if graph.inputs:

@@ -15,7 +15,8 @@ One line per layer; what is as usual is left out::
 
 A layer reads the one before it unless ``reads`` names others. Its filter, bias and the like are constants of its own,
 named ``<layer>.<role>``, unless it says otherwise (``bias: false``). It writes a tensor of its name unless ``writes``
-says otherwise. Layers may stand in any order. ``hwsim ops`` lists the layer types and their attributes.
+says otherwise. Layers may stand in any order. ``rounding: onnx`` has quantised layers round by the rules of ONNX in the
+forward pass, not LiteRT's. ``hwsim ops`` lists the layer types and their attributes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hwsim.errors import ModelFileError, NetError, did_you_mean
-from hwsim.graph import DType, Graph, GraphBuilder, Quantization, Shape
+from hwsim.graph import DType, Graph, GraphBuilder, Quantization, Rounding, Shape
 from hwsim.graph.ops import Op, ShapeMismatchError
 from hwsim.importers.constant_folding import Array, numpy_dtype
 from hwsim.importers.yaml_export import SCHEMA
@@ -39,7 +40,7 @@ from hwsim.importers.yaml_values import PARAMETER_ROLES, ValueProblemError, dtyp
 from hwsim.importers.yaml_weights import Sidecar
 from hwsim.yaml_file import read_yaml
 
-TOP_KEYS = ("schema", "net", "weights", "inputs", "constants", "layers", "outputs", "warnings")
+TOP_KEYS = ("schema", "net", "rounding", "weights", "inputs", "constants", "layers", "outputs", "warnings")
 CONSTANT_KEYS = ("name", "shape", "dtype", "quant")
 INPUT_KEYS = ("shape", "dtype", "quant", "file_axes")
 
@@ -81,6 +82,7 @@ class _NetReader:
             self._fail(("schema",), f"schema = {top.get('schema')!r}: this hwsim reads net YAMLs of schema {SCHEMA}")
         name = self._typed(str, top.get("net", self.path.stem), "net")
         warnings = self._typed(tuple[str, ...], top.get("warnings", []), "warnings")
+        rounding: Rounding = self._typed(Rounding, top.get("rounding", "tflite"), "rounding")
         if "weights" in top:
             file = self._typed(str, top["weights"], "weights")
             try:
@@ -103,10 +105,10 @@ class _NetReader:
             raise ModelFileError(f"{self.path}: {error}") from None
         if self.sidecar is not None:
             self.sidecar.check_all_read()
-        if not self.file_axes:
+        if not self.file_axes and rounding == graph.rounding:
             return graph
         laid_out = {name: replace(graph.tensors[name], file_axes=axes) for name, axes in self.file_axes.items()}
-        return replace(graph, tensors={**graph.tensors, **laid_out})
+        return replace(graph, tensors={**graph.tensors, **laid_out}, rounding=rounding)
 
     # -- inputs and constants --------------------------------------------------------------------------------------
 

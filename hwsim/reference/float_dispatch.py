@@ -77,17 +77,17 @@ def _bind_split(layer: Layer, _: Sequence[Tensor], __: Sequence[Tensor]) -> Step
 
 
 def _bind_quantize(_: Layer, __: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-    scale, zero_point = _parameters(outputs[0])
+    scale, zero_point = quantization_of(outputs[0])
     dtype = numpy_dtype(outputs[0].dtype)
     return lambda arrays: (kernels.quantize(arrays[0], scale, zero_point, dtype),)
 
 
 def _bind_dequantize(_: Layer, inputs: Sequence[Tensor], __: Sequence[Tensor]) -> Step:
-    scale, zero_point = _parameters(inputs[0])
+    scale, zero_point = quantization_of(inputs[0])
     return lambda arrays: (kernels.dequantize(arrays[0], scale, zero_point),)
 
 
-def _parameters(tensor: Tensor) -> tuple[Array, Array]:
+def quantization_of(tensor: Tensor) -> tuple[Array, Array]:
     """Return scale and zero point shaped to broadcast against the tensor; (1, 0) where there are none (float16)."""
     if tensor.quant is None:
         return np.ones((), np.float32), np.zeros((), np.int64)
@@ -106,7 +106,7 @@ def dequantized(tensor: Tensor) -> Array:
     """
     if tensor.data is None:
         raise ValueError(f"constant {tensor.name!r} has no data")
-    return kernels.dequantize(tensor.data, *_parameters(tensor))
+    return kernels.dequantize(tensor.data, *quantization_of(tensor))
 
 
 def _adapted(adapter: Adapter) -> Binder:

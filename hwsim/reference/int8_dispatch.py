@@ -35,37 +35,37 @@ _unary_table = lru_cache(maxsize=256)(int8_tables.unary_table)
 def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Conv2d)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
 
     def prepare(filters: Array, bias: NDArray[np.int64], scale: NDArray[np.float64]) -> Kernel:
         return int8_kernels.prepare_conv2d(op, filters, bias, scale, x, out)
 
-    return _weighted(layer, inputs, prepare)
+    return bind_weighted(layer, inputs, prepare)
 
 
 def _bind_conv_transpose2d(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.ConvTranspose2d)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
 
     def prepare(filters: Array, bias: NDArray[np.int64], scale: NDArray[np.float64]) -> Kernel:
         return int8_kernels.prepare_conv_transpose2d(op, filters, bias, scale, x, out)
 
-    return _weighted(layer, inputs, prepare)
+    return bind_weighted(layer, inputs, prepare)
 
 
 def _bind_dense(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Dense)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
 
     def prepare(weights: Array, bias: NDArray[np.int64], scale: NDArray[np.float64]) -> Kernel:
         return int8_kernels.prepare_dense(weights, bias, scale, x, out, op.activation)
 
-    return _weighted(layer, inputs, prepare)
+    return bind_weighted(layer, inputs, prepare)
 
 
-def _weighted(layer: Layer, inputs: Sequence[Tensor], prepare: Weighted) -> Step:
+def bind_weighted(layer: Layer, inputs: Sequence[Tensor], prepare: Weighted) -> Step:
     """Return the step of a layer with a filter and perhaps a bias; prepared now where both are stored."""
     filter_ = inputs[1]
     quant = filter_.quant
@@ -94,27 +94,27 @@ def _weighted(layer: Layer, inputs: Sequence[Tensor], prepare: Weighted) -> Step
 def _bind_matmul(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.MatMul)
-    quants = [_affine(layer, tensor) for tensor in (*inputs, outputs[0])]
+    quants = [affine(layer, tensor) for tensor in (*inputs, outputs[0])]
     run = int8_kernels.prepare_matmul(*quants, transpose_a=op.transpose_a, transpose_b=op.transpose_b)
     return lambda arrays: (run(arrays[0], arrays[1]),)
 
 
 def _bind_binary(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     assert isinstance(layer.op, ops.Binary)
-    table = _binary_table(layer.op, *(_affine(layer, tensor) for tensor in (*inputs, outputs[0])))
+    table = _binary_table(layer.op, *(affine(layer, tensor) for tensor in (*inputs, outputs[0])))
     return lambda arrays: (look_up_pair(table, arrays[0], arrays[1]),)
 
 
 def _bind_prelu(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-    table = int8_tables.prelu_table(*(_affine(layer, tensor) for tensor in (*inputs, outputs[0])))
+    table = int8_tables.prelu_table(*(affine(layer, tensor) for tensor in (*inputs, outputs[0])))
     return lambda arrays: (look_up_pair(table, arrays[0], arrays[1]),)
 
 
 def _bind_concat(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Concat)
-    out = _affine(layer, outputs[0])
-    quants = [_affine(layer, tensor) for tensor in inputs]
+    out = affine(layer, outputs[0])
+    quants = [affine(layer, tensor) for tensor in inputs]
     tables = [
         None if x == out and op.activation is None else int8_tables.concat_table(x, out, op.activation) for x in quants
     ]
@@ -130,7 +130,7 @@ def _bind_softmax(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tens
     """Bind softmax over any axis; a logarithm or an unusual ofmap is taken in float and quantised."""
     op = layer.op
     assert isinstance(op, ops.Softmax)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
     usual = abs(out.scale / SOFTMAX_OUT.scale - 1) <= SOFTMAX_SCALE_TOLERANCE and out.zero_point == -128
     if usual and not op.log:
         softmax = prepare_softmax(x.scale, op.beta)
@@ -143,7 +143,7 @@ def _bind_softmax(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tens
 def _bind_pad(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Pad)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
     code = min(127, max(-128, int8_tables.nearest_code(op.value, out)))
     table = None if x == out else int8_tables.requantize_table(x, out)
 
@@ -157,7 +157,7 @@ def _bind_pad(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor])
 def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], *, unsigned: bool = False) -> Step:
     op = layer.op
     assert isinstance(op, ops.Resize)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
     if op.mode == "bilinear":
         prepare = int8_pooling.prepare_resize_bilinear_unsigned if unsigned else int8_pooling.prepare_resize_bilinear
         run = prepare(op, x, out)
@@ -205,7 +205,7 @@ def _bind_quantize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Ten
 
         return quantize
     # uint8 codes are int8 codes 128 lower, on both sides.
-    x, out = _affine(layer, inputs[0], unsigned=True), _affine(layer, outputs[0], unsigned=True)
+    x, out = affine(layer, inputs[0], unsigned=True), affine(layer, outputs[0], unsigned=True)
     table = int8_tables.requantize_table(x, out)
     flip_in, flip_out = (np.uint8(0 if tensor.dtype == "int8" else 128) for tensor in (inputs[0], outputs[0]))
 
@@ -241,7 +241,7 @@ def _bind_l2_norm(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tens
     """Bind length one along the last axis, on the one scale that LiteRT knows; others are taken in float."""
     op = layer.op
     assert isinstance(op, ops.L2Norm)
-    x, out = _affine(layer, inputs[0]), _affine(layer, outputs[0])
+    x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
     if out == L2_NORM_OUT and op.axis % len(inputs[0].shape) == len(inputs[0].shape) - 1:
         return lambda arrays: (l2_norm(arrays[0], x.zero_point, unsigned=unsigned),)
     return _in_float(x, out, lambda real: float_kernels.l2_norm(real, op.axis, op.epsilon))
@@ -261,7 +261,7 @@ def _one(prepare: Callable[[Any, Affine, Affine], Kernel]) -> Binder:
     """Return the binder of a layer of one input and one output, made by ``prepare(op, x, out)``."""
 
     def bind(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        run = prepare(layer.op, _affine(layer, inputs[0]), _affine(layer, outputs[0]))
+        run = prepare(layer.op, affine(layer, inputs[0]), affine(layer, outputs[0]))
         return lambda arrays: (run(arrays[0]),)
 
     return bind
@@ -280,7 +280,7 @@ def _global_pool(op: ops.GlobalPool, x: Affine, out: Affine) -> Kernel:
     return int8_pooling.prepare_reduce("max" if op.function == "max" else "mean", (1, 2), x, out, keepdims=True)
 
 
-def _affine(layer: Layer, tensor: Tensor, *, unsigned: bool = False) -> Affine:
+def affine(layer: Layer, tensor: Tensor, *, unsigned: bool = False) -> Affine:
     """Return a tensor's one scale and zero point, that of a uint8 tensor (where allowed) moved to int8.
 
     Raises:

@@ -45,6 +45,7 @@ Codes = NDArray[np.int8]
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 Kernel = Callable[[Codes], Codes]
+MakeRequantizer = Callable[..., Epilogue]  # make(weights, bias, filter_scale, x, out, activation, corrected=True)
 
 EXACT_FLOAT32 = 2**24  # integers up to here are float32 numbers
 MOST_CODE = 128  # largest |int8|
@@ -52,7 +53,15 @@ FEW_ROWS = 256  # of a matrix product: up to here blocks are not worth their boo
 LONG_RUN, FEW_PIXELS = 80, 8000  # measured: channels, and pixels times missing channels, of ``depthwise_by_pixels``
 
 
-def prepare_conv2d(op: Conv2d, filters: Array, bias: Integers, filter_scale: Reals, x: Affine, out: Affine) -> Kernel:
+def prepare_conv2d(
+    op: Conv2d,
+    filters: Array,
+    bias: Integers,
+    filter_scale: Reals,
+    x: Affine,
+    out: Affine,
+    requantizer: MakeRequantizer | None = None,
+) -> Kernel:
     """Return the kernel of a convolution (depthwise included): ifmap (N, H, W, C) → ofmap (N, P, Q, K).
 
     Args:
@@ -62,10 +71,11 @@ def prepare_conv2d(op: Conv2d, filters: Array, bias: Integers, filter_scale: Rea
         filter_scale: (K,) or (1,).
         x: Quantisation of the ifmap.
         out: Quantisation of the ofmap.
+        requantizer: Makes the epilogue; LiteRT's when None.
     """
     K, R, S, per_group = filters.shape
     weights = filters.reshape(K, -1).astype(np.int64)
-    requantize = _requantizer(weights, bias, filter_scale, x, out, op.activation)
+    requantize = (requantizer or _requantizer)(weights, bias, filter_scale, x, out, op.activation)
     attributes: dict[str, Any] = {
         "strides": op.strides,
         "padding": op.padding,
@@ -74,7 +84,7 @@ def prepare_conv2d(op: Conv2d, filters: Array, bias: Integers, filter_scale: Rea
         "epilogue": requantize,
     }
     if per_group == 1 and op.groups > 1:
-        small = _most_sum(weights) <= EXACT_FLOAT32
+        small = most_sum(weights) <= EXACT_FLOAT32
         taps = depthwise_taps(filters, np.float32 if small else np.float64)
 
         def depthwise(ifmap: Codes) -> Codes:
@@ -145,7 +155,7 @@ def exact_splits(weights: Integers) -> tuple[int, ...]:
     """Return where to cut the reduction of weights (K, depth) so that float32 adds each part without rounding."""
     cuts: list[int] = []
     running = np.zeros(len(weights), np.int64)
-    for index, column in enumerate(np.abs(weights).T if _most_sum(weights) > EXACT_FLOAT32 else ()):
+    for index, column in enumerate(np.abs(weights).T if most_sum(weights) > EXACT_FLOAT32 else ()):
         running += column
         if running.max() * MOST_CODE > EXACT_FLOAT32:
             cuts.append(index)
@@ -154,7 +164,13 @@ def exact_splits(weights: Integers) -> tuple[int, ...]:
 
 
 def prepare_conv_transpose2d(
-    op: ConvTranspose2d, filters: Array, bias: Integers, filter_scale: Reals, x: Affine, out: Affine
+    op: ConvTranspose2d,
+    filters: Array,
+    bias: Integers,
+    filter_scale: Reals,
+    x: Affine,
+    out: Affine,
+    requantizer: MakeRequantizer | None = None,
 ) -> Kernel:
     """Return the kernel of a transposed convolution; arguments as in ``prepare_conv2d``.
 
@@ -164,7 +180,8 @@ def prepare_conv_transpose2d(
     group_filters = K // op.groups
     weights = filters.reshape(K, -1).astype(np.int64)
     # Ofmap pixels see different subsets of the taps, so the zero point is subtracted from the ifmap itself.
-    requantize = _requantizer(weights, bias, filter_scale, x, out, op.activation, corrected=False)
+    make = requantizer or _requantizer
+    requantize = make(weights, bias, filter_scale, x, out, op.activation, corrected=False)
     matrices = filters.reshape(op.groups, group_filters, R, S, per_group).transpose(0, 4, 2, 3, 1)
     matrices = np.ascontiguousarray(matrices.reshape(op.groups, per_group, -1), np.float64)  # (G, C/G, R·S·K/G)
     (top, bottom), (left, right) = op.padding
@@ -212,7 +229,7 @@ def prepare_dense(
     scale = np.float64(x.scale32) * filter_scale.astype(np.float32).astype(np.float64) / np.float64(out.scale32)
     wide = weights.astype(np.int64)
     corrected = (bias - x.zero_point * wide.sum(axis=1)).astype(np.float64)
-    small = _most_sum(wide) <= EXACT_FLOAT32
+    small = most_sum(wide) <= EXACT_FLOAT32
     matrix = np.ascontiguousarray(weights.T, np.float32 if small else np.float64)
 
     def dense(ifmap: Codes) -> Codes:
@@ -261,7 +278,7 @@ def _requantizer(
     return Requantizer(*quantize_multiplier(scale), bias, out.zero_point, low=low, high=high, reach=reach)
 
 
-def _most_sum(weights: Integers) -> int:
+def most_sum(weights: Integers) -> int:
     """Return a bound of |Σ w·x| over the output channels."""
     return int(np.abs(weights).sum(axis=1).max(initial=0)) * MOST_CODE
 

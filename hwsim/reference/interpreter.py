@@ -250,9 +250,14 @@ def _binder(graph: Graph, layer: Layer, *, quantised: bool, uint8: bool) -> Bind
     kind = type(layer.op)
     if quantised:
         # Only nets with quantised activations pay for the int8 kernels' import.
-        from hwsim.reference.int8_dispatch import INT8_BINDERS, UINT8_BINDERS
+        if graph.rounding == "onnx":
+            from hwsim.reference.onnx_dispatch import ONNX_BINDERS
 
-        binder = (UINT8_BINDERS if uint8 else INT8_BINDERS).get(kind) or LAYOUT_BINDERS.get(kind)
+            binder = ONNX_BINDERS.get(kind)
+        else:
+            from hwsim.reference.int8_dispatch import INT8_BINDERS, UINT8_BINDERS
+
+            binder = (UINT8_BINDERS if uint8 else INT8_BINDERS).get(kind) or LAYOUT_BINDERS.get(kind)
     else:
         binder = FLOAT_BINDERS.get(kind)
     if binder is None:

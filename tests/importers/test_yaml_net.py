@@ -123,6 +123,8 @@ def test_quantisation_round_trip(tmp_path: Path) -> None:
     assert round_trip(graph, tmp_path) == graph  # scales in the sidecar, though there are no values
     wide = replace(graph, tensors={**graph.tensors, "y": replace(graph.tensors["y"], file_axes=(1, 0))})
     assert round_trip(wide, tmp_path) == wide
+    rounded = replace(wide, rounding="onnx")
+    assert round_trip(rounded, tmp_path) == rounded != wide
 
 
 def test_unknown_layers_and_warnings_round_trip(tmp_path: Path) -> None:
