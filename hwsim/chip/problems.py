@@ -13,6 +13,7 @@ from hwsim.errors import did_you_mean
 
 Key = tuple[str | int, ...]
 Problem = tuple[Key, str]
+MUST_BE = ": must be "
 # A sentence of a model's own rule that begins with the field it is about.
 _FIELD = re.compile(r"[a-z][a-z0-9_]*(?=:| = )")
 
@@ -40,7 +41,18 @@ def told(error: ValidationError, data: Any, model: type[BaseModel], rules: Itera
         found += _lines(problem, key, data, model)
     wrong, spoilt = {key for key, _ in found}, {key[:2] for key, _ in found}
     found += [rule for rule in rules if rule[0] not in (spoilt if len(rule[0]) == 2 else wrong)]
-    return list(dict.fromkeys(found))
+    return _joined(found)
+
+
+def _joined(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems once each, and as one where a value could have been either of two kinds and is neither."""
+    rules: dict[tuple[Key, str], list[str]] = {}
+    for key, sentence in problems:
+        value, must, rule = sentence.partition(MUST_BE)
+        known = rules.setdefault((key, value + must), [])
+        if rule not in known:
+            known.append(rule)
+    return [(key, head + " or ".join(found)) for (key, head), found in rules.items()]
 
 
 def _in_file(location: Key, data: Any) -> Key:

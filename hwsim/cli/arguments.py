@@ -70,31 +70,37 @@ def complete_chips(incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in complete_chip(last)]
 
 
-def _chip_of(context: typer.Context) -> Chip | None:
+# Typer passes what a completion asks for by name: ``ctx`` and ``incomplete``.
+
+
+def _chip_of(ctx: typer.Context) -> Chip | None:
     from hwsim.chip import load_chip
 
-    name = context.params.get("chip")
+    # While an option lacks its value, the words before it are not yet told apart: NET, then CHIP.
+    name = ctx.params.get("chip") or (ctx.args[1] if len(ctx.args) > 1 else None)
     try:
         return load_chip(name) if name else None
     except HwsimError:
         return None
 
 
-def complete_field(context: typer.Context, incomplete: str) -> list[str]:
+def complete_field(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete a path to a field of the chip that the command line names."""
-    chip = _chip_of(context)
-    return _starting((f"{path}=" for path in chip.fields()), incomplete) if chip is not None else []
+    chip = _chip_of(ctx)
+    paths = chip.fields() if chip is not None else []
+    short = [path.partition(".")[2] for path in paths if path.startswith(("engines.", "memories."))]
+    return _starting((f"{path}=" for path in [*paths, *short]), incomplete)
 
 
-def complete_runtime(context: typer.Context, incomplete: str) -> list[str]:
+def complete_runtime(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete a runtime of the chip that the command line names."""
-    chip = _chip_of(context)
+    chip = _chip_of(ctx)
     return _starting(chip.runtimes, incomplete) if chip is not None else []
 
 
-def complete_placement(context: typer.Context, incomplete: str) -> list[str]:
+def complete_placement(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete weights=MEMORY or activations=MEMORY."""
-    chip = _chip_of(context)
+    chip = _chip_of(ctx)
     names = [memory.name for memory in chip.memories] if chip is not None else []
     return _starting((f"{what}={name}" for what in ("weights", "activations") for name in names), incomplete)
 

@@ -31,7 +31,7 @@ from hwsim.cli.arguments import (
     net_of,
     report_of,
 )
-from hwsim.cli.terminal import note, progress, show, show_table
+from hwsim.cli.terminal import console, note, progress, show, show_table
 from hwsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ def _saved_report(path: Path) -> Report:
 
 def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:
     from hwsim.report.export import rows_csv
+    from hwsim.report.facts import quote
     from hwsim.report.render import latex_table, markdown_table
     from hwsim.report.tables import comparison_table, delta_tables
 
@@ -230,6 +231,11 @@ def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:
     match form:
         case Format.TABLE:
             show_table(table)
+            if not all(report.runs for report in comparison.reports):
+                print()
+            for report in comparison.reports:
+                if not report.runs:
+                    print(quote(report, console().width))
             for title, deltas in delta_tables(comparison, top) if top > 0 else ():
                 print(f"\n{title}")
                 show_table(deltas)

@@ -36,7 +36,7 @@ def quietly(app: Callable[..., Any]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without × or µ gets a question mark, not a traceback
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="hwsim")
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except HwsimError as error:

@@ -19,6 +19,7 @@ from hwsim.cost import (
     TENSOR_KINDS,
     Candidates,
     Costs,
+    Workload,
     cost,
     engine_rate,
     lower,
@@ -27,7 +28,7 @@ from hwsim.cost import (
 )
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
-from hwsim.report.record import LayerReport, LiveTensor, Mapping, MemoryReport, Report
+from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, LiveTensor, Mapping, MemoryReport, Report
 from hwsim.report.way_out import ways_out
 from hwsim.report.words import human_bytes
 
@@ -94,7 +95,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         chip=chip.name,
         runtime=", ".join(engine.runtime for engine in used if isinstance(engine, CoreEngine)),
         batch=workload.batch,
-        dtype=dtype or "as stored",
+        dtype=dtype or _stored(workload),
         objective=costs.objective,
         clock_hz=_at(clock, point),
         peak_macs_per_s=_peaks(costs, point),
@@ -120,6 +121,14 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         outside=chip.outside,
         warnings=workload.graph.warnings,
     )
+
+
+def _stored(workload: Workload) -> str:
+    """Return what to call the dtype of a net that keeps its own: that of most of its MACs."""
+    macs: dict[str, int] = {}
+    for row in workload.rows:
+        macs[row.dtype] = macs.get(row.dtype, 0) + row.macs
+    return f"as stored ({max(macs, key=lambda dtype: macs[dtype])})" if macs else "as stored"
 
 
 def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs: bool) -> tuple[LayerReport, ...]:
@@ -161,7 +170,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
             energy_j=sum(energy[index]) if runs else nan,
             energy_parts_j=_nonzero(costs.components, energy[index]) if runs else {},
             mapping=mappings.get(index) if runs else None,
-            reason="" if runs else unmappable.get(index, "the net does not run"),
+            reason="" if runs else unmappable.get(index, NET_DOES_NOT_RUN),
         )
         for index, row in enumerate(rows)
     )
@@ -260,7 +269,7 @@ def _unmappable(costs: Costs, point: int) -> dict[int, str]:
             for name, need in _held(costs, engine, i, point).items()
             if need > (capacity := int(costs.capacity_bytes[names.index(name), point]))
         ]
-        reasons[layer] = f"its smallest tile needs {' and '.join(lacking)}"
+        reasons[layer] = f"the smallest tile needs {' and '.join(lacking)}"
     return reasons
 
 
@@ -296,9 +305,9 @@ def _reason(costs: Costs, memories: tuple[MemoryReport, ...], unmappable: Mappin
     """Return why the net does not run, in one sentence, or an empty string."""
     if unmappable:
         layer, why = next(iter(unmappable.items()))
-        others = len(unmappable) - 1
-        more = f" (as do {others} more layers)" if others > 1 else " (as does one more layer)" if others else ""
-        return f"does not run: layer {costs.workload.rows[layer].layer.name!r}: {why}{more}"
+        name, others = costs.workload.rows[layer].layer.name, len(unmappable) - 1
+        more = f" and {others} more layer{'s' if others > 1 else ''}" if others else ""
+        return f"does not run: {why} ({name}{more})"
     short = [memory for memory in memories if not memory.fits]
     if not short:
         return ""

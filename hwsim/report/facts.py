@@ -114,7 +114,7 @@ def quote(report: Report, width: int | None = None) -> str:
     net, chip = printable(report.net), printable(report.chip)
     runtime = f" ({report.runtime})" if report.runtime else ""
     if not report.runs:
-        said = [report.reason, report.reason.partition(";")[0]]
+        said = [report.reason, *(report.reason.partition(end)[0] for end in (";", " (", ":"))]
         line = ": "
     else:
         error = "not validated" if report.error_p90 is None else f"± {percent(report.error_p90)}"

@@ -15,6 +15,8 @@ Json = Any
 Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
+# The reason of a layer that could run, in a net that does not.
+NET_DOES_NOT_RUN = "the net does not run"
 MAC_CONVENTION = "1 MAC = 1 multiply + 1 add = 2 ops; padding taps count, bias does not; ops: all else"
 
 
@@ -149,7 +151,7 @@ class Report:
         chip: The chip's name.
         runtime: The kernel library, or empty for arrays alone.
         batch: Images per inference.
-        dtype: The dtype the net was costed at; "as stored" where it is the net's own.
+        dtype: The dtype the net was costed at; "as stored (int8)" where it is the net's own, named by most of its MACs.
         objective: What mappings were chosen for.
         clock_hz: Clock of the first engine in use [Hz].
         peak_macs_per_s: What each engine in use can do at most, at the dtype of its layers [MAC/s].

@@ -30,7 +30,6 @@ def rich_report(
         width: Characters in a line.
     """
     from rich.console import Group
-    from rich.text import Text
 
     limit = None if wide else width
     return Group(
@@ -40,7 +39,7 @@ def rich_report(
         "",
         *(_line(line, "dim") for line in fact_lines(facts(report), width or WIDTH)),
         "",
-        Text(quote(report, limit), style="bold", overflow="ignore", no_wrap=True),
+        *(_line(line, "bold") for line in wrapped(quote(report, limit), limit or WIDTH * 100)),
     )
 
 
@@ -105,7 +104,13 @@ _MARKS = re.compile(r"[\\`*|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[])")
 
 
 def _markdown(text: str) -> str:
-    return _MARKS.sub(r"\\\g<0>", escape(printable(text), quote=False))
+    return _indented(_MARKS.sub(r"\\\g<0>", escape(printable(text), quote=False)))
+
+
+def _indented(text: str) -> str:
+    """Return a marked-up cell whose leading blanks are seen."""
+    words = text.lstrip(" ")
+    return "&emsp;" * ((len(text) - len(words)) // 2) + words
 
 
 def latex_report(report: Report, *, wide: bool = False, every: bool = False) -> str:
@@ -177,5 +182,7 @@ def html_table(table: Table) -> str:
 
 def _html_row(cells: Sequence[str], numeric: Sequence[bool], tag: str) -> str:
     styles = [f' style="text-align:{"right" if right else "left"}"' for right in numeric]
-    written = (f"<{tag}{style}>{escape(printable(cell))}</{tag}>" for cell, style in zip(cells, styles, strict=True))
+    written = (
+        f"<{tag}{style}>{_indented(escape(printable(cell)))}</{tag}>" for cell, style in zip(cells, styles, strict=True)
+    )
     return f"<tr>{''.join(written)}</tr>"

@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from hwsim.graph import Graph
 from hwsim.report.comparison import Comparison, quantity
-from hwsim.report.record import LayerReport, MemoryReport, Report
+from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, MemoryReport, Report
 from hwsim.report.table import Column, Table
 from hwsim.report.words import MISSING, byte_unit, human_bytes, percent, rounded, scaled, si_prefix
 from hwsim.units import S_PER_MS
@@ -107,7 +107,9 @@ def layer_table(report: Report, *, wide: bool = False, every: bool = False) -> T
     if report.runs:
         _add_costs(table, report, wide=wide)
     elif len({layer.reason for layer in report.layers}) > 1:
-        table.text(Column("why not", overflow="end"), lambda layer: layer.reason)
+        table.text(
+            Column("why not", overflow="end"), lambda layer: "" if layer.reason == NET_DOES_NOT_RUN else layer.reason
+        )
     columns = tuple(table.columns)
     kept, rest = _kept(report, every=every)
     rows = [table.row([layer]) for layer in kept]
@@ -131,7 +133,7 @@ def _add_costs(table: _LayerTable, report: Report, *, wide: bool) -> None:
             table.amount(name, _traffic_of(name), _bytes, drop=3)
     for name, field in MEASURED.items():
         if any(field in layer.measured for layer in report.layers):
-            table.share(name, _measured_of(field), drop=6)
+            table.share(name, _measured_of(field), drop=1)
     if wide and any(layer.mapping for layer in report.layers):
         table.text(Column("mapping", overflow="end"), _mapping)
 

@@ -30,6 +30,7 @@ def ways_out(costs: Costs, memories: Sequence[MemoryReport], dtype: DType | None
     for memory in short:
         contents = max(CONTENTS, key=lambda name: memory.items.get(name, 0))
         if contents not in memory.items:
+            told.append(f"{memory.name}: {human_bytes(memory.need_bytes)} would hold a tile of every layer")
             continue
         found = (
             _elsewhere(costs, memory, memories, contents)

@@ -8,6 +8,8 @@ from hwsim.units import BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_MIB
 
 MISSING = "–"
 DIGITS = 3
+# From here on a number of KiB would have four digits, of which three are told: 0.977 MiB, not 1 000 KiB.
+SHORT_OF = 1000 / 1024
 _PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
 
@@ -49,9 +51,11 @@ def human_bytes(count: int) -> str:
 
 def byte_unit(count: float) -> tuple[int, str]:
     """Return the bytes and the name of the unit that suits a number of bytes: 70 000 -> (1024, "KiB")."""
-    for size, unit in ((BYTES_PER_GIB, "GiB"), (BYTES_PER_MIB, "MiB"), (BYTES_PER_KIB, "KiB")):
-        if abs(count) >= size:
+    for size, unit in ((BYTES_PER_GIB, "GiB"), (BYTES_PER_MIB, "MiB")):
+        if abs(count) >= SHORT_OF * size:
             return size, unit
+    if abs(count) >= BYTES_PER_KIB:
+        return BYTES_PER_KIB, "KiB"
     return 1, "B"
 
 

@@ -65,6 +65,8 @@ def test_the_toy_itself_is_right(tmp_path):
         ("size_kib: 256", "size_kib: 256, size_mib: 1", "7:5", "give one of size_bytes, size_kib, size_mib"),
         ("size_kib: 256, ", "", "7:5", "give one of size_bytes, size_kib, size_mib (given: none)"),
         ("bytes_per_cycle: 32", "bytes_per_cycle: 0", "7:33", "= 0: must be > 0 [B/cycle]"),
+        ("pj_per_byte: 1.5", "pj_per_byte: -1", "7:54", "memories.sram.pj_per_byte = -1: must be >= 0 or cacti"),
+        ("pj_per_byte: 1.5", "pj_per_byte: cact", "7:54", "= 'cact': must be a number or cacti; did you mean 'cacti'?"),
         ("gb_per_s: 8, ", "", "8:5", "give one of bytes_per_cycle, gb_per_s (given: none)"),
         ("gb_per_s: 8", "gb_per_s: 8, bytes_per_cycle: 1", "8:5", "(given: bytes_per_cycle, gb_per_s)"),
         (

@@ -288,15 +288,46 @@ def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
     ]
     assert arguments.complete_net("m")[-2:] == ["mine.onnx", "models/"]
     assert arguments.complete_chips("eyeriss,stm32h") == ["eyeriss,stm32h747"]
-    on_npu = SimpleNamespace(params={"chip": NPU})
+    on_npu = SimpleNamespace(params={"chip": NPU}, args=[])
     assert arguments.complete_field(on_npu, "memories.sram.size") == [
         "memories.sram.size_bytes=",
         "memories.sram.size_kib=",
         "memories.sram.size_mib=",
     ]
     assert arguments.complete_placement(on_npu, "weights") == ["weights=sram", "weights=dram"]
-    assert arguments.complete_runtime(SimpleNamespace(params={"chip": MCU}), "") == ["toy"]
-    assert arguments.complete_field(SimpleNamespace(params={"chip": "nobody"}), "") == []
+    assert arguments.complete_runtime(SimpleNamespace(params={"chip": MCU}, args=[]), "") == ["toy"]
+    assert arguments.complete_field(SimpleNamespace(params={"chip": "nobody"}, args=[]), "") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["hwsim", "ev"], ["evaluate"]),
+        (["hwsim", "evaluate", "squeezenet_v1_0_"], ["squeezenet_v1_0_bypass", "squeezenet_v1_0_paper"]),
+        (["hwsim", "evaluate", "ds_cnn", "stm32l"], ["stm32l4r5"]),
+        (
+            ["hwsim", "evaluate", "ds_cnn", "eyeriss", "--set", "glb.size_"],
+            ["glb.size_bytes=", "glb.size_kib=", "glb.size_mib="],
+        ),
+        (
+            ["hwsim", "evaluate", "ds_cnn", "eyeriss", "--set", "memories.glb.size_k"],
+            ["memories.glb.size_kib="],
+        ),
+        (["hwsim", "evaluate", "ds_cnn", "stm32u575", "--dtype", "int8", "--runtime", ""], ["x-cube-ai-9.0"]),
+        (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--place", "w"], ["weights=glb", "weights=dram"]),
+        (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--objective", "e"], ["energy", "edp"]),
+        (["hwsim", "chips", "gap"], ["gap9"]),
+        (["hwsim", "compare", "ds_cnn", "--chips", "gap9,nvdla"], ["gap9,nvdla_small"]),
+    ],
+)
+def test_the_shell_completes(words, completed, monkeypatch, capsys):
+    monkeypatch.setenv("_HWSIM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    monkeypatch.setattr(sys, "argv", ["hwsim"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.split() == completed
 
 
 class Stream(io.StringIO):

@@ -160,6 +160,19 @@ def one_dense_layer():
     return b.build([b.dense(b.input("x", (1, 1000), "int8"), 600, name="fc")])
 
 
+def test_a_buffer_below_one_tile(small_net, npu):
+    report = evaluate(small_net, npu.replace("sram.size_kib", 0.03125), dtype="int8")
+    failed = [layer.name for layer in report.layers if "smallest tile" in layer.reason]
+    assert f"({failed[0]} and {len(failed) - 1} more layer" in report.reason
+    need = report.memories[0].need_bytes
+    assert report.ways_out == (f"sram: {need} B would hold a tile of every layer",)
+    assert evaluate(small_net, npu.replace("sram.size_bytes", need), dtype="int8").runs
+    assert not evaluate(small_net, npu.replace("sram.size_bytes", need - 1), dtype="int8").runs
+    column = [row[-1] for row in layer_table(report).rows]
+    assert sum(bool(cell) for cell in column) == len(failed)
+    assert shown(report).splitlines()[-1].startswith("small on toy-npu: does not run: the smallest tile needs ")
+
+
 def test_ways_out(mcu, npu):
     # 62 KiB of room for 288 KiB: the root of 62/288 is 0.46.
     assert evaluate(one_big_layer(), mcu, dtype="int8").ways_out == (
