@@ -22,7 +22,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # Many times the largest profile; what is larger is none, and would take long to read.
 MAX_BYTES = 2**18
-MAX_VALUES = 10_000
+MAX_VALUES = 3_000
+# Of a file that is wrong throughout, the first problems tell enough; and no word of it is shown at length.
+MAX_PROBLEMS, MAX_SENTENCE = 50, 400
 
 
 def load_chip(source: str | Path, *, runtime: str | None = None) -> Chip:
@@ -75,10 +77,16 @@ def _load(path: Path, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         rules = broken_rules(data) if issubclass(model, Chip) else []
-        lines = [(_position(key, where), sentence) for key, sentence in told(error, data, model, rules)]
-        raise ChipError(
-            "\n".join(f"{path}:{line}:{column}: {text}" for (line, column), text in sorted(lines, key=lambda x: x[0]))
-        ) from None
+        problems = [(_position(key, where), sentence) for key, sentence in told(error, data, model, rules)]
+        problems.sort(key=lambda problem: problem[0])
+        lines = [f"{path}:{line}:{column}: {_cut(text)}" for (line, column), text in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            lines.append(f"{path}: … and {len(problems) - MAX_PROBLEMS} more problems")
+        raise ChipError("\n".join(lines)) from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 1]}…"
 
 
 def _position(key: Key, where: Mapping[Key, Position]) -> Position:

@@ -14,6 +14,8 @@ from hwsim.errors import did_you_mean
 Key = tuple[str | int, ...]
 Problem = tuple[Key, str]
 MUST_BE = ": must be "
+# Looking for the word that was meant takes a while; of a file that is wrong throughout few are looked for.
+HINTED = 50
 # A sentence of a model's own rule that begins with the field it is about.
 _FIELD = re.compile(r"[a-z][a-z0-9_]*(?=:| = )")
 
@@ -38,7 +40,7 @@ def told(error: ValidationError, data: Any, model: type[BaseModel], rules: Itera
         if problem["type"] == "too_short" and problem["input"]:
             continue  # entries that are wrong were not counted; each has its own sentence
         key = _in_file(location, data)
-        found += _lines(problem, key, data, model)
+        found += _lines(problem, key, data, model, hinted=len(found) < HINTED)
     wrong, spoilt = {key for key, _ in found}, {key[:2] for key, _ in found}
     found += [rule for rule in rules if rule[0] not in (spoilt if len(rule[0]) == 2 else wrong)]
     return _joined(found)
@@ -98,7 +100,7 @@ def _value(key: Key, data: Any) -> Any:
     return data
 
 
-def _lines(problem: Any, key: Key, data: Any, model: type[BaseModel]) -> Iterator[Problem]:
+def _lines(problem: Any, key: Key, data: Any, model: type[BaseModel], *, hinted: bool) -> Iterator[Problem]:
     """Yield the sentences of one problem, each with its place."""
     place, value = dotted(key, data), problem["input"]
     match problem["type"]:
@@ -106,7 +108,7 @@ def _lines(problem: Any, key: Key, data: Any, model: type[BaseModel]) -> Iterato
             yield key, f"{place}: missing: {_description(key, data, model)}"
         case "extra_forbidden":
             known = _fields(_owner(key, data, model))
-            hint = meant(str(key[-1]), known, value) or "; known: " + ", ".join(known)
+            hint = (meant(str(key[-1]), known, value) if hinted else "") or "; known: " + ", ".join(known)
             yield key, f"{place}: unknown field{hint}"
         case "union_tag_not_found":
             yield key, f"{place}.kind: missing: array or core"

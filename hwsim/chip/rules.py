@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hwsim.chip.buffers import DOUBLE_BUFFERED, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS
 from hwsim.chip.paths import settable_paths, short_path
+from hwsim.chip.problems import HINTED
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.sram import BY_CACTI
 from hwsim.errors import did_you_mean
@@ -159,8 +160,6 @@ def _source_problems(data: Fields) -> list[Problem]:
     # A key may stand for a whole engine, memory or table: every beginning of a path, its list named or left out.
     parts = [form.split(".") for path in settable_paths(owners) for form in (path, short_path(path))]
     covers = {".".join(words[:length]) for words in parts for length in range(1, len(words) + 1)} | {"*"}
-    return [
-        (("sources", key), f"sources: no field {key!r}{did_you_mean(str(key), covers)}")
-        for key in sources
-        if key not in covers
-    ]
+    unknown = [key for key in sources if key not in covers]
+    hints = [did_you_mean(str(key), covers) if index < HINTED else "" for index, key in enumerate(unknown)]
+    return [(("sources", key), f"sources: no field {key!r}{hint}") for key, hint in zip(unknown, hints, strict=True)]

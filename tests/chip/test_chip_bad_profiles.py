@@ -263,7 +263,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
         (TOY.replace("name: toy", "name: [" + "[" * 40), ":2:39: nested deeper than 32 levels"),
         (TOY.replace("]}", "}"), ":5:78: not YAML"),
         (TOY + "#" * 2**18, ": has 262,456 bytes; a file of this kind may have 262,144 at most"),
-        ("a: [" + "1," * 20_000 + "]", ":1:20001: has more than 10,000 values"),
+        ("a: [" + "1," * 20_000 + "]", ":1:6001: has more than 3,000 values"),
         ("\t- {", ":1:1: not YAML"),
         ("\0", "not YAML"),
     ],
@@ -283,6 +283,18 @@ def test_a_profile_that_is_not_text_or_no_file(tmp_path):
         load_chip(path)
     with pytest.raises(ChipError, match="is a folder, not a file"):
         load_chip(tmp_path)
+
+
+def test_a_file_that_is_wrong_throughout_does_not_fill_the_screen(tmp_path):
+    text = TOY + "".join(f"field{index}: 1\n" for index in range(70)) + f"{'x' * 1000}: 1\n"
+    with pytest.raises(ChipError) as error:
+        load(tmp_path, text)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 51
+    assert lines[-1] == f"{tmp_path / 'toy.yaml'}: … and 21 more problems"
+    with pytest.raises(ChipError) as error:
+        load(tmp_path, TOY + f"{'x' * 1000}: 1\n")
+    assert len(str(error.value)) < 600
 
 
 def test_a_changed_chip_obeys_the_same_rules(tmp_path):
