@@ -10,6 +10,27 @@ from pathlib import Path
 from hwsim.errors import UsageError
 
 
+def check_writable(*paths: Path | None) -> None:
+    """Check that files can be written, before the work whose result they are to hold is done.
+
+    Args:
+        paths: Where to; None is passed over.
+
+    Raises:
+        UsageError: A folder does not exist or cannot be written to, or a path is a folder.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        folder = path.parent
+        if path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder; name a file")
+        if not folder.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {folder}; choose another place")
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise UsageError(f"cannot write {path}: permission denied; choose another place")
+
+
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Write a file under a temporary name in its folder, then rename it into place.
 

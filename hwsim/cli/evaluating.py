@@ -66,7 +66,10 @@ def evaluate(
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Leave with 1 if the net does not run.")] = False,
 ) -> None:
     """Tell what a net costs on a chip, layer by layer."""
+    from hwsim.files import check_writable
+
     printed = format_of(form)
+    check_writable(json, csv, plot)
     if plot is not None:
         from hwsim.plot import check_picture
 
@@ -169,9 +172,11 @@ def compare(
     ] = None,
 ) -> None:
     """Put nets, chips and earlier reports side by side; the first is the base of every change."""
+    from hwsim.files import check_writable
     from hwsim.report import compare as compare_reports
 
     printed = format_of(form)
+    check_writable(json, plot)
     if plot is not None:
         from hwsim.plot import check_picture
 

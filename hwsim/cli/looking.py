@@ -106,8 +106,10 @@ def export(
     allow_unknown: AllowUnknown = False,
 ) -> None:
     """Write a net as a readable YAML that loads back to an equal graph; weights go into an .npz beside it."""
+    from hwsim.files import check_writable
     from hwsim.importers import export_yaml
 
+    check_writable(output)
     with progress() as stage:
         stage(f"reading {net}")
         paths = export_yaml(net_of(net, with_, dim, allow_unknown), output)

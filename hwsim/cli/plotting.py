@@ -54,11 +54,12 @@ def _command(kind: str) -> Callable[..., None]:
         set_: Override = None,
         allow_unknown: AllowUnknown = False,
     ) -> None:
-        from hwsim.files import write_whole
+        from hwsim.files import check_writable, write_whole
         from hwsim.plot import PLOTS, ROWS, check_picture, save
         from hwsim.report.export import rows_csv
 
         check_picture(output)
+        check_writable(output, data)
         with progress() as stage:
             stage(f"reading {net}")
             graph, target = net_of(net, with_, dim, allow_unknown), chip_of(chip, runtime, set_)

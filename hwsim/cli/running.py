@@ -35,10 +35,12 @@ def run(
     dim: Dims = None,
 ) -> None:
     """Run the numpy forward pass."""
+    from hwsim.files import check_writable
     from hwsim.graph import with_random_weights
     from hwsim.reference import forward, load_inputs, noise, save_arrays
     from hwsim.reference import measure as measured
 
+    check_writable(output)
     with progress() as stage:
         stage(f"reading {net}")
         graph = net_of(net, with_, dim, False)

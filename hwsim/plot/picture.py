@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from hwsim.errors import UsageError
-from hwsim.files import write_whole
+from hwsim.files import check_writable, write_whole
 from hwsim.plot.sheet import style, whole_figure
 
 # What each format would otherwise say of the time it was written.
@@ -25,10 +25,7 @@ def check_picture(path: str | Path) -> Path:
     if path.suffix.lower() not in _METADATA:
         what = f"suffix {path.suffix!r}" if path.suffix else "no suffix"
         raise UsageError(f"cannot draw {path}: {what}; it must be one of {', '.join(_METADATA)}")
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder; name a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}; choose another place")
+    check_writable(path)
     return path
 
 

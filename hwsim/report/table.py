@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from hwsim.report.words import printable, shortened
 WIDTH = 100
 # How far a column that gives way is narrowed before others are left out for it, and how far after that.
 SHORT, SHORTEST = 20, 12
+_BEFORE_UNIT, _NO_BREAK = re.compile(r"(?<=[0-9]) (?=[^ 0-9])"), "\N{NO-BREAK SPACE}"
 Overflow = Literal["keep", "middle", "end", "wrap"]
 
 
@@ -132,5 +134,10 @@ def _lines(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return text as lines of at most ``width`` characters, broken at blanks; a longer word stands whole."""
-    return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
+    """Return text as lines of at most ``width`` characters, broken at blanks but not between a number and its unit.
+
+    A word that is longer stands whole.
+    """
+    glued = _BEFORE_UNIT.sub(_NO_BREAK, text)
+    lines = textwrap.wrap(glued, max(width, 1), break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_NO_BREAK, " ") for line in lines]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hwsim.errors import UsageError
-from hwsim.files import write_whole
+from hwsim.files import check_writable, write_whole
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
 
@@ -63,6 +63,17 @@ def test_what_cannot_be_written_is_told(tmp_path):
     ]:
         with pytest.raises(UsageError, match=said):
             write_whole(path, "x")
+
+
+@posix
+def test_whether_files_can_be_written_is_known_beforehand(tmp_path):
+    check_writable(None, tmp_path / "new", None)
+    (tmp_path / "old").touch()
+    check_writable(tmp_path / "old")
+    for path, said in [(tmp_path, "it is a folder"), (tmp_path / "no" / "file", "there is no folder .*no; choose")]:
+        with pytest.raises(UsageError, match=said):
+            check_writable(tmp_path / "new", path)
+    assert [file.name for file in tmp_path.iterdir()] == ["old"]
 
 
 def test_an_old_file_survives_a_failure(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from hwsim.report.render import fact_lines, html_table, latex_table, markdown_table
-from hwsim.report.table import Column, Layout, Table, laid_out
+from hwsim.report.table import Column, Layout, Table, laid_out, wrapped
 from hwsim.report.words import printable, shortened
 
 
@@ -91,6 +91,12 @@ def test_latex_escapes_every_special_character():
             "",
         ]
     )
+
+
+def test_a_number_is_not_parted_from_its_unit():
+    assert wrapped("weights take 18.0 KiB of it", 18) == ["weights take", "18.0 KiB of it"]
+    assert wrapped("one two three four", 9) == ["one two", "three", "four"]
+    assert wrapped("a " + "b" * 20, 10) == ["a", "b" * 20]
 
 
 def test_facts_with_one_label_share_it():
