@@ -11,25 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwsim.cli import main
-
 DATA = Path(__file__).parents[1] / "data"
 NPU, MCU = str(DATA / "toy_npu.yaml"), str(DATA / "toy_mcu.yaml")
-
-
-@pytest.fixture
-def hwsim(capsys, monkeypatch):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["hwsim", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def test_version_and_lists(hwsim):
