@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwsim.cli import main
+
 DATA = Path(__file__).parents[1] / "data"
 NPU, MCU = str(DATA / "toy_npu.yaml"), str(DATA / "toy_mcu.yaml")
 
