@@ -66,9 +66,9 @@ def _command(kind: str) -> Callable[..., None]:
             stage(f"costing {len(graph.layers)} layers on {target.name}")
             report = report_of(graph, target, batch, dtype, objective, place)
             stage(f"drawing {output}")
-            save(PLOTS[kind](report), output)
             if data is not None:
                 write_whole(data, rows_csv(ROWS[kind](report)))
+            save(PLOTS[kind](report), output)
         print(output)
 
     return draw

@@ -18,9 +18,9 @@ from hwsim.report.words import percent
 
 Floats = npt.NDArray[np.float64]
 
-ROW_IN, LOOSEST_ROW_IN, HEAD_IN = 0.145, 0.24, 1.2
+ROW_IN, LOOSEST_ROW_IN, HEAD_IN = 0.145, 0.24, 1.05
 ROWS_WITHOUT_SCROLLING_IN = 3.2
-PROFILE_IN, EMPTY_IN = 2.9, 1.5
+PROFILE_IN, EMPTY_IN = 2.75, 1.2
 # Rows tell their share of the whole from this one on; a profile's note names so many of the costliest layers.
 SMALLEST_TOLD, NAMED = 0.01, 4
 # Bars of a profile; a net of more layers has several together in each.
@@ -106,7 +106,7 @@ def _draw_rows(
     if marks is not None:
         axes.vlines(marks, rows - 0.39, rows + 0.39, color=INK, linewidth=1.2, label="marks")
     axes.set_yticks(rows, [label(name) for name in names])
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, labelsize=SMALL_PT)
     axes.set_ylim(len(names) - 0.4, -0.6)
 
 

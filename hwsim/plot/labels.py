@@ -13,7 +13,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from hwsim.plot.palette import FAINT_INK, INK
-from hwsim.plot.sheet import SMALL_PT, whole_figure
+from hwsim.plot.sheet import PT_PER_IN, SMALL_PT, whole_figure
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _PLACES = tuple((side, distance_pt) for distance_pt in (2.5, 7.0, 14.0, 24.0, 36
 DIAGONAL = 0.5**0.5
 # Labels at this distance and beyond have a line to their point.
 FAR_PT = 14.0
-MOST_COVERED, LEADER_POINTS = 2, 16
+MOST_COVERED, CLEAR_PT, LEADER_POINTS = 2, 1.0, 16
 _ALIGN_X = {-1: "right", 0: "center", 1: "left"}
 _ALIGN_Y = {-1: "top", 0: "center", 1: "bottom"}
 
@@ -63,21 +63,26 @@ def place_labels(axes: Axes, spots: Sequence[Spot], drawn: Floats | None = None)
     whole_figure(axes).draw_without_rendering()
     inside = axes.get_window_extent()
     points = axes.transData.transform(np.zeros((0, 2)) if drawn is None else drawn)
+    dots_per_pt = whole_figure(axes).dpi / PT_PER_IN
     taken: list[Bbox] = []
     for spot in spots:
-        note, point = _written(axes, spot), axes.transData.transform((spot.x, spot.y))
+        note, point = _written(axes, spot), axes.transData.transform(np.array([spot.x, spot.y]))
+        size = np.array(note.get_window_extent().size)
         free = []
-        for rank, place in enumerate(_PLACES):
-            box = _moved(note, place, spot.reach_pt)
+        for rank, (side, distance_pt) in enumerate(_PLACES):
+            box = _box(point, size, side, _off(side, distance_pt + spot.reach_pt) * dots_per_pt)
             if _within(box, inside) and not any(_in_the_way(other, box, point) for other in taken):
-                free.append((box.count_contains(points), rank))
-        covered, rank = min(free, default=(len(points), 0))
+                free.append((box.padded(CLEAR_PT * dots_per_pt).count_contains(points), rank, box))
+        covered, rank, box = min(free, key=lambda place: place[:2], default=(len(points), 0, inside))
         if not free or (covered > MOST_COVERED and not spot.vital):
             note.remove()
             continue
-        taken.append(_moved(note, _PLACES[rank], spot.reach_pt))
-        if _PLACES[rank][1] >= FAR_PT:
+        side, distance_pt = _PLACES[rank]
+        note.xyann = tuple(_off(side, distance_pt + spot.reach_pt))
+        note.set(ha=_ALIGN_X[side[0]], va=_ALIGN_Y[side[1]])
+        if distance_pt >= FAR_PT:
             _draw_leader(axes, spot, note)
+        taken.append(box)
 
 
 def _written(axes: Axes, spot: Spot) -> Annotation:
@@ -95,13 +100,15 @@ def _written(axes: Axes, spot: Spot) -> Annotation:
     return note
 
 
-def _moved(note: Annotation, place: tuple[tuple[int, int], float], reach_pt: float) -> Bbox:
-    """Put a label to a place about its point and return the pixels it covers."""
-    (right, up), distance_pt = place
-    distance_pt += reach_pt * (DIAGONAL if right and up else 1.0)
-    note.xyann = (right * distance_pt, up * distance_pt)
-    note.set(ha=_ALIGN_X[right], va=_ALIGN_Y[up])
-    return note.get_window_extent()
+def _off(side: tuple[int, int], distance_pt: float) -> Floats:
+    """Return how far right and up of its point a label is tied [pt]."""
+    return np.array(side) * distance_pt * (DIAGONAL if all(side) else 1.0)
+
+
+def _box(point: Floats, size: Floats, side: tuple[int, int], off: Floats) -> Bbox:
+    """Return what a label of a size covers on a side of its point, at a distance [pixels]."""
+    corner = point + off + (np.array(side) - 1) / 2 * size
+    return Bbox([corner, corner + size])
 
 
 def _in_the_way(other: Bbox, box: Bbox, point: Floats) -> bool:

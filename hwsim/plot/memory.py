@@ -29,7 +29,7 @@ from hwsim.plot.sheet import (
 from hwsim.report import LiveTensor, MemoryReport, Report
 from hwsim.report.words import human_bytes
 
-HEIGHT_IN = 3.4
+HEIGHT_IN = 3.25
 # Buffers alive at the peak that get a colour and a name of their own.
 NAMED = len(SERIES) - 1
 # The capacity is drawn up to this many times the peak; beyond it, it is only written.
@@ -70,11 +70,7 @@ def plot_memory(report: Report, ax: Axes | None = None) -> Axes:
     named, others = alive[:NAMED], alive[NAMED:]
     rest = [buffer for buffer in report.arena if not _alive(buffer, peak_index)]
 
-    title_report(
-        paper,
-        report,
-        f"at most {human_bytes(report.arena_lower_bound_bytes)} alive at once",
-    )
+    title_report(paper, report, f"at most {human_bytes(report.arena_lower_bound_bytes)} alive at once")
     _name_layers(paper, report)
     handles = [Patch(facecolor=color) for color, _ in zip(SERIES, named, strict=False)]
     labels = [f"{label(_writer(report, buffer), 20)} {human_bytes(buffer.size_bytes)}" for buffer in named]
@@ -88,12 +84,8 @@ def plot_memory(report: Report, ax: Axes | None = None) -> Axes:
         _draw(axes, [buffer], color, factor)
 
     axes.vlines(peak_index, 0, peak_bytes / factor, color=INK, linestyle=":", linewidth=0.9, zorder=3)
-    axes.axhline(peak_bytes / factor, color=INK, linestyle="--", linewidth=0.9, label="peak")
-    _write_on_line(axes, peak_bytes / factor, f"peak {human_bytes(peak_bytes)}", INK, left=True)
-    top = peak_bytes / factor
-    for memory in report.memories:
-        if "activations" in memory.items:
-            top = max(top, _draw_capacity(axes, memory, peak_bytes, factor))
+    homes = [memory for memory in report.memories if "activations" in memory.items]
+    top = _draw_lines(axes, peak_bytes, homes[0] if homes else None, factor)
     axes.set_ylim(0, top * 1.12 or 1)
     axes.set_ylabel(f"arena offset [{unit}]")
     return axes
@@ -140,21 +132,27 @@ def _draw(axes: Axes, buffers: Sequence[LiveTensor], color: str, factor: float) 
     axes.add_collection(PolyCollection(list(corners), facecolors=color, edgecolors="white", linewidths=width))
 
 
-def _draw_capacity(axes: Axes, memory: MemoryReport, peak_bytes: int, factor: float) -> float:
-    """Draw what a memory has left for the arena, or write it where that is out of sight; return the height used."""
-    taken = memory.need_bytes - memory.items["activations"]
-    room = max(memory.capacity_bytes - taken, 0)
-    less = f" ({human_bytes(memory.capacity_bytes)} less {human_bytes(taken)})" if taken else ""
-    text = f"{memory.name} has room for {human_bytes(room)}{less}"
-    seen = room <= CAPACITY_IN_SIGHT * peak_bytes
-    height = room / factor if seen else peak_bytes / factor
-    if seen:
-        axes.axhline(room / factor, color=VERMILION, linewidth=1.2, label="capacity")
-    _write_on_line(axes, height, text if seen else f"↑ {text}", VERMILION if seen else INK, left=False)
-    return height
+def _draw_lines(axes: Axes, peak_bytes: int, home: MemoryReport | None, factor: float) -> float:
+    """Draw the peak, and what the arena's home has left for it if that is in sight; return the higher of them."""
+    peak, told = peak_bytes / factor, f"peak {human_bytes(peak_bytes)}"
+    axes.axhline(peak, color=INK, linestyle="--", linewidth=0.9, label="peak")
+    if home is None:
+        _write_on_line(axes, peak, told, INK)
+        return peak
+    taken = home.need_bytes - home.items["activations"]
+    room_bytes = max(home.capacity_bytes - taken, 0)
+    less = f" ({human_bytes(home.capacity_bytes)} less {human_bytes(taken)})" if taken else ""
+    room = f"{home.name} has room for {human_bytes(room_bytes)}{less}"
+    if room_bytes > CAPACITY_IN_SIGHT * peak_bytes:
+        _write_on_line(axes, peak, f"{told}; {room}", INK)
+        return peak
+    axes.axhline(room_bytes / factor, color=VERMILION, linewidth=1.2, label="capacity")
+    _write_on_line(axes, peak, told, INK, left=True)
+    _write_on_line(axes, room_bytes / factor, room, VERMILION)
+    return max(peak, room_bytes / factor)
 
 
-def _write_on_line(axes: Axes, height: float, text: str, color: str, *, left: bool) -> None:
+def _write_on_line(axes: Axes, height: float, text: str, color: str, *, left: bool = False) -> None:
     axes.annotate(
         text,
         (0.01 if left else 0.99, height),

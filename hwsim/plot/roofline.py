@@ -25,7 +25,7 @@ from hwsim.plot.sheet import label, refuse, sheet, style, title_report
 from hwsim.report import Report
 from hwsim.report.words import percent, rounded, scaled, si_prefix
 
-HEIGHT_IN, EMPTY_IN = 3.3, 1.5
+HEIGHT_IN, EMPTY_IN = 3.1, 1.2
 # Area of the dot of a layer that takes all of the time, and of the smallest dot [pt²].
 WHOLE_AREA, SMALLEST_AREA = 700.0, 5.0
 NAMED = 5

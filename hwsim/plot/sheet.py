@@ -27,6 +27,8 @@ PT_PER_IN = 72
 SIZE_PT, SMALL_PT, TITLE_PT = 7.5, 6.5, 8.0
 MAX_LINES, MAX_NAME = 5, 24
 MARGIN_PT = 4.0
+# Height of a line in font sizes.
+LINE, LEGEND_LINE = 1.2, 1.5
 # What a legend's coloured mark and the gaps about it take, and what the widest names leave of the width for a legend.
 HANDLE_PT, LEGEND_SHARE = 24.0, 0.73
 
@@ -85,23 +87,24 @@ class Sheet:
 
     def title(self, text: str, note: str = "") -> None:
         """Write a title above, over the figure's whole width, and a note in small letters below."""
-        lines, small = wrapped(text, TITLE_PT, self._width_pt), wrapped(note, SMALL_PT, self._width_pt)
+        lines = wrapped(text, TITLE_PT if self.own else SMALL_PT, self._width_pt)
+        small = wrapped(note, SMALL_PT, self._width_pt)
         if self.own:
-            figure = self.axes.figure
+            figure = whole_figure(self.axes)
+            # The drawing keeps its height, however much there is to say about it.
+            more_pt = LINE * (TITLE_PT * (len(lines) - 1) + SMALL_PT * (len(small) - 1))
+            figure.set_figheight(figure.get_figheight() + more_pt / PT_PER_IN)
             figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=TITLE_PT)
             if note:
                 figure.supxlabel("\n".join(small), x=0.01, ha="left", fontsize=SMALL_PT, color=FAINT_INK)
         else:
-            self.axes.set_title("\n".join([*lines, *small]), loc="left", fontsize=SIZE_PT)
+            self.axes.set_title("\n".join([*lines, *small]), loc="left", fontsize=SMALL_PT)
 
     def legend(self, handles: Sequence[Artist], labels: Sequence[str], title: str | None = None) -> None:
-        """Put a legend above the axes, in as many columns as fit; inside them where the figure is not the own."""
+        """Put a legend between the title and the axes, in as many columns as fit."""
         if not handles:
             return
-        if not self.own:
-            self.axes.legend(handles, labels, title=title, frameon=False)
-            return
-        room_pt = LEGEND_SHARE * self._width_pt
+        room_pt = (LEGEND_SHARE if self.own else 1.0) * self._width_pt
         widths_pt = [text_width_pt(text, SMALL_PT) + HANDLE_PT for text in labels]
         columns = len(labels) if sum(widths_pt) <= room_pt else max(int(room_pt / max(widths_pt)), 1)
         self.axes.legend(
@@ -120,6 +123,10 @@ class Sheet:
             ncols=columns,
             frameon=False,
         )
+        if not self.own:
+            rows = -(-len(labels) // columns) + (title is not None)
+            above_pt = rows * LEGEND_LINE * SMALL_PT + MARGIN_PT
+            self.axes.set_title(self.axes.get_title(loc="left"), loc="left", fontsize=SMALL_PT, pad=above_pt)
 
     def say(self, text: str) -> None:
         """Write a sentence where the drawing would be."""
@@ -132,7 +139,8 @@ class Sheet:
     def _width_pt(self) -> float:
         """Width for text: of the own figure, or of the given axes [pt]."""
         figure = whole_figure(self.axes)
-        share = 1.0 if self.own else self.axes.get_position().width
+        # Given axes may lose some of it to their labels once they are laid out.
+        share = 1.0 if self.own else 0.9 * self.axes.get_position().width
         return share * figure.get_figwidth() * PT_PER_IN - 2 * MARGIN_PT
 
 

@@ -164,7 +164,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
                 for name, flow in zip(memories, flows[index], strict=True)
                 if (parts := _nonzero(FLOWS, flow))
             },
-            compulsory_bytes=row.compulsory_bytes,
+            compulsory_bytes=0 if _in_place(costs, index) else row.compulsory_bytes,
             weight_bytes=row.stored_bytes,
             live_bytes=live[index],
             energy_j=sum(energy[index]) if runs else nan,
@@ -173,6 +173,16 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
             reason="" if runs else unmappable.get(index, NET_DOES_NOT_RUN),
         )
         for index, row in enumerate(rows)
+    )
+
+
+def _in_place(costs: Costs, index: int) -> bool:
+    """Return whether a layer touches nothing: an array addresses what its neighbours wrote and will read."""
+    engine = costs.engine[index]
+    return (
+        engine != NOBODY
+        and costs.workload.rows[index].view
+        and isinstance(costs.points.chip.engines[engine], ArrayEngine)
     )
 
 

@@ -110,6 +110,7 @@ def test_laws(seed, objective, npu, small_net):
     # Homes move at least what is compulsory, but for layers addressed in place.
     for row, traffic in zip(costs.workload.rows, costs.traffic_bytes[1, ..., 0].sum(axis=(0, 1)), strict=True):
         assert traffic >= (0 if row.view else row.compulsory_bytes)
+    assert all(layer.traffic_bytes["dram"] >= layer.compulsory_bytes for layer in report.layers)
     utilization = costs.utilization[np.isfinite(costs.utilization)]
     assert ((utilization > 0) & (utilization <= 1)).all()
     # Port bytes are the sum over tensors; port time is those bytes over the bandwidth.

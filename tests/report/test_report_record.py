@@ -37,6 +37,16 @@ def told(report, label):
     return [fact.text for fact in facts(report) if fact.label == label]
 
 
+def test_what_is_addressed_in_place_has_nothing_compulsory(report, small_net, mcu):
+    # An array leaves the concatenation out; a core copies it: two tensors of 8*8*8 B in, one of their sum out.
+    concat = {layer.name: layer for layer in report.layers}["concat"]
+    assert concat.traffic_bytes == {"sram": 0, "dram": 0}
+    assert concat.compulsory_bytes == 0
+    assert report.compulsory_ratio >= 1
+    copied = {layer.name: layer for layer in evaluate(small_net, mcu, dtype="int8").layers}["concat"]
+    assert copied.compulsory_bytes == 2 * 512 + 1_024 == copied.traffic_bytes["ram"]
+
+
 def test_totals_are_sums_over_layers(report):
     assert report.latency_s == sum(layer.latency_s for layer in report.layers)
     assert report.energy_j == pytest.approx(sum(report.energy_parts_j.values()))

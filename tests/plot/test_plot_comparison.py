@@ -1,0 +1,99 @@
+"""Bars of several reports: lengths, what does not fit, errors against silicon."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwsim.errors import UsageError
+from hwsim.plot import plot_compare
+from hwsim.plot.palette import PALE
+from hwsim.plot.sheet import whole_figure
+from hwsim.report import evaluate
+from tests.plot.conftest import chain, unit_of
+
+
+def drawn(axes):
+    """Return the length of each bar with a number, in SI units, from the top down."""
+    from matplotlib.colors import to_rgba
+
+    unit = unit_of(axes.get_xlabel())
+    bars = [bar for bar in axes.patches if bar.get_facecolor() != to_rgba(PALE)]
+    return [bar.get_width() * unit for bar in bars]
+
+
+def panels(axes):
+    times, energies = whole_figure(axes).axes
+    assert times is axes
+    return times, energies
+
+
+def test_lengths_are_latencies_and_energies(npu, mcu):
+    nets = [chain(2, "two"), chain(4, "four")]
+    reports = [evaluate(net, chip, dtype="int8") for chip in (npu, mcu) for net in nets]
+    # Bars stand by net: both chips of the first, then both of the second.
+    order = [reports[i] for i in (0, 2, 1, 3)]
+    times, energies = panels(plot_compare(reports))
+    assert drawn(times) == pytest.approx([report.latency_s for report in order])
+    assert drawn(energies) == pytest.approx([report.energy_j for report in order])
+    assert [label.get_text() for label in times.get_yticklabels()] == ["toy-npu", "toy-mcu (toy)"] * 2
+    assert {"two", "four"} <= {text.get_text() for text in times.texts}
+    assert whole_figure(times).get_suptitle().startswith("2 nets on 2 chips")
+    assert "not validated: toy-npu, toy-mcu (toy)" in whole_figure(times).get_supxlabel()
+
+
+def test_what_does_not_fit_is_said_and_has_no_number(npu, mcu):
+    net = chain(2)
+    reports = [evaluate(net, chip, dtype="int8") for chip in (npu, mcu.replace("ram.size_kib", 3))]
+    assert not reports[1].fits
+    times, energies = panels(plot_compare(reports))
+    for axes, value in ((times, reports[0].latency_s), (energies, reports[0].energy_j)):
+        assert drawn(axes) == pytest.approx([value])
+        assert "does not fit" in [text.get_text() for text in axes.texts]
+        strips = [bar for bar in axes.patches if bar.get_hatch() == "////"]
+        assert len(strips) == 1
+    cannot = replace(reports[0], reason="for some reason")
+    assert "does not run" in [text.get_text() for text in plot_compare([cannot, cannot]).texts]
+
+
+def test_all_of_them_may_fail(npu):
+    report = evaluate(chain(2), npu.replace("sram.size_kib", 0.03125), dtype="int8")
+    axes = plot_compare([report, report])
+    whole_figure(axes).draw_without_rendering()
+    assert drawn(axes) == []
+
+
+def test_values_far_apart_share_a_logarithmic_axis(npu, one_conv):
+    near = [evaluate(one_conv, npu, dtype="int8"), evaluate(chain(3), npu, dtype="int8")]
+    far = [evaluate(one_conv, npu, dtype="int8"), evaluate(chain(300), npu, dtype="int8")]
+    assert far[1].latency_s > 50 * far[0].latency_s
+    assert plot_compare(near).get_xscale() == "linear"
+    axes = plot_compare(far)
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] * unit_of(axes.get_xlabel()) < far[0].latency_s
+
+
+def test_a_whisker_shows_the_error(npu, one_conv):
+    report = replace(evaluate(one_conv, npu, dtype="int8"), error_p90=0.2)
+    axes = plot_compare([report, evaluate(chain(3), npu, dtype="int8")])
+    (whisker,) = (box for box in axes.containers if hasattr(box, "has_xerr"))
+    ends = whisker.lines[2][0].get_segments()[0][:, 0] * unit_of(axes.get_xlabel())
+    assert ends == pytest.approx([0.8 * report.latency_s, 1.2 * report.latency_s])
+    note = " ".join(whole_figure(axes).get_supxlabel().split())
+    assert "± 20.0 %: toy-npu" in note
+
+
+def test_bars_do_not_overlap(npu, mcu):
+    reports = [evaluate(chain(n, f"net{n}"), chip, dtype="int8") for n in (1, 2, 3) for chip in (npu, mcu)]
+    axes = plot_compare(reports)
+    # From the top down, and inside the axes.
+    rows = [bar.get_y() for bar in axes.patches]
+    assert np.all(np.diff(rows) >= 0.99)
+    bottom, top = axes.get_ylim()
+    assert top <= rows[0]
+    assert rows[-1] + 0.78 <= bottom
+
+
+def test_nothing_to_compare():
+    with pytest.raises(UsageError, match="needs a report or more"):
+        plot_compare([])
