@@ -9,7 +9,8 @@ import typer
 
 from hwsim.cli.app import app
 from hwsim.cli.arguments import Dims, NetArg, Parameters, net_of
-from hwsim.cli.terminal import progress, show_table
+from hwsim.cli.terminal import note, progress, show_table
+from hwsim.errors import UsageError
 
 if TYPE_CHECKING:
     from hwsim.reference import LayerMeasurement
@@ -35,26 +36,32 @@ def run(
     dim: Dims = None,
 ) -> None:
     """Run the numpy forward pass."""
+    import warnings
+
     from hwsim.files import check_writable
     from hwsim.graph import with_random_weights
     from hwsim.reference import forward, load_inputs, noise, save_arrays
     from hwsim.reference import measure as measured
 
+    if every and output is None:
+        raise UsageError("--every keeps every tensor for the file of --output: say --output FILE")
     check_writable(output)
-    with progress() as stage:
+    with progress() as stage, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
         stage(f"reading {net}")
         graph = net_of(net, with_, dim, False)
         if random_weights is not None:
             graph = with_random_weights(graph, random_weights)
         inputs = noise(graph, seed) | load_inputs(graph, input_ or ())
         stage(f"running {len(graph.layers)} layers of {graph.name}")
-        if measure:
-            table = _measurement_table(measured(graph, inputs))
-        else:
+        table = _measurement_table(measured(graph, inputs)) if measure else None
+        if table is None or output is not None:
             tensors = forward(graph, inputs, every=every)
             if output is not None:
                 save_arrays(output, tensors)
-            table = _output_table({name: tensors[name] for name in graph.outputs})
+            table = table or _output_table({name: tensors[name] for name in graph.outputs})
+    for told in dict.fromkeys(str(warning.message) for warning in caught):
+        note(told)
     show_table(table)
 
 

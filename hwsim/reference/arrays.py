@@ -50,7 +50,7 @@ def load_inputs(graph: Graph, words: Iterable[str]) -> dict[str, NDArray[Any]]:
 
     Raises:
         UsageError: A word is not of that form, or no input is called so.
-        ForwardError: A file is no .npy array, or is too large.
+        ForwardError: A file is no .npy array of finite numbers, or is too large.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for word in words:
@@ -72,10 +72,25 @@ def _read(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise ForwardError(f"{path}: cannot be read: {error.strerror or 'not a .npy array'}") from None
     except (ValueError, EOFError) as error:
-        raise ForwardError(f"{path}: is not a .npy array of numbers ({str(error).splitlines()[0]})") from None
+        # numpy's own words would have the user unpickle what is no array at all.
+        words = {
+            "allow_pickle": "it is no .npy file",
+            "Python objects": "it holds Python objects, never unpickled here",
+        }
+        reason = next((said for word, said in words.items() if word in str(error)), str(error).splitlines()[0])
+        raise ForwardError(f"{path}: is not a .npy array of numbers ({reason}): write one with numpy.save") from None
     if not isinstance(array, np.ndarray):
         raise ForwardError(f"{path}: holds several arrays; give one .npy file per input")
-    return np.array(array)
+    if array.dtype.kind not in "fiub":
+        raise ForwardError(f"{path}: holds {array.dtype}, not numbers: write an array of numbers with numpy.save")
+    array = np.array(array)
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        first = [int(i) for i in np.argwhere(~finite)[0]]
+        raise ForwardError(
+            f"{path}: {np.count_nonzero(~finite)} of its {array.size} values are not finite (the first at {first}): "
+            "replace them"
+        )
+    return array
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

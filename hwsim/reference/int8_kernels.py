@@ -32,6 +32,7 @@ from hwsim.reference.conv_gemm import (
     filter_matrix,
     output_size,
 )
+from hwsim.reference.counting import count_macs, multiply
 from hwsim.reference.int8_tables import Affine, activation_range, saturated
 from hwsim.reference.requantize import (
     Requantizer,
@@ -101,7 +102,7 @@ def prepare_conv2d(
     def conv2d(ifmap: Codes) -> Codes:
         ofmap = np.empty(_ofmap_shape(op, ifmap, (R, S), K), np.int8)
         if pointwise and ifmap.size // len(matrix[0]) <= FEW_ROWS:
-            requantize(np.matmul(ifmap.astype(np.float32), matrix[0]), ofmap)
+            requantize(multiply(ifmap.astype(np.float32), matrix[0]), ofmap)
             return ofmap
         return conv2d_gemm(ifmap, matrix, kernel=(R, S), out=ofmap, splits=splits, **attributes)
 
@@ -147,6 +148,7 @@ def depthwise_by_pixels(
             inner[max(first, 0) - first : min(stop, H) - first] = x[image, max(first, 0) : min(stop, H)]
             windows: Array = np.ndarray((count, Q, R, S, K), taps.dtype, rows, 0, steps)
             np.einsum("pqrsk,rsk->pqk", windows, taps, out=acc[:count])
+            count_macs(windows.size)
             epilogue(acc[:count], out[image, start : start + count])
     return out
 
@@ -189,7 +191,7 @@ def prepare_conv_transpose2d(
     def conv_transpose2d(ifmap: Codes) -> Codes:
         N, H, W, C = ifmap.shape
         centred = ifmap.reshape(-1, op.groups, C // op.groups).swapaxes(0, 1).astype(np.float64) - x.zero_point
-        products = np.matmul(centred, matrices).reshape(op.groups, N, H, W, R, S, group_filters)
+        products = multiply(centred, matrices).reshape(op.groups, N, H, W, R, S, group_filters)
         full = [
             (size - 1) * stride + (kernel - 1) * dilation + 1 + extra
             for size, stride, kernel, dilation, extra in zip(
@@ -233,7 +235,7 @@ def prepare_dense(
     matrix = np.ascontiguousarray(weights.T, np.float32 if small else np.float64)
 
     def dense(ifmap: Codes) -> Codes:
-        sums = np.matmul(ifmap.astype(matrix.dtype), matrix) + corrected
+        sums = multiply(ifmap.astype(matrix.dtype), matrix) + corrected
         sums *= scale
         codes = round_half_away(sums)
         codes += out.zero_point
@@ -252,7 +254,7 @@ def prepare_matmul(
     def matmul(left: Codes, right: Codes) -> Codes:
         first = left.astype(np.float64) - a.zero_point
         second = right.astype(np.float64) - b.zero_point
-        sums = np.matmul(
+        sums = multiply(
             first.swapaxes(-1, -2) if transpose_a else first, second.swapaxes(-1, -2) if transpose_b else second
         )
         return saturated(multiply_by_quantized_multiplier(sums.astype(np.int64), multiplier, shift) + out.zero_point)

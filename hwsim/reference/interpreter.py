@@ -126,10 +126,9 @@ def checked_inputs(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> dict[str
         array = np.asarray(inputs[name])
         if array.shape != shape:
             raise ForwardError(f"net {graph.name!r}: input {name!r} has shape {array.shape}, needs {shape}")
-        if array.dtype != dtype:
+        if array.dtype.newbyteorder("=") != dtype:
             raise ForwardError(
-                f"net {graph.name!r}: input {name!r} is {array.dtype}, needs {dtype}: "
-                f"convert it with .astype({dtype.name!r})"
+                f"net {graph.name!r}: input {name!r} is {array.dtype}, needs {dtype}: {_conversion(tensor, array)}"
             )
         internal = array if tensor.file_axes is None else array.transpose(tensor.file_axes)
         values[name] = np.ascontiguousarray(internal, np.float32 if dtype == np.float16 else dtype)
@@ -162,14 +161,16 @@ def run(program: Program, values: dict[str, Array]) -> Iterator[LayerRun]:
     for part in program.parts:
         if isinstance(part, JoinedLayers):
             layers = part.layers
-            ran = part.step([values[bound_layer.layer.inputs[0]] for bound_layer in layers[:-1]])
+            with np.errstate(all="ignore"):
+                ran = part.step([values[bound_layer.layer.inputs[0]] for bound_layer in layers[:-1]])
             values.update((layers[i].layer.outputs[0], output) for i, (output, _) in enumerate(ran))
             results: list[tuple[Sequence[Array], int]] = [((output,), macs) for output, macs in ran]
             read = [_inputs(bound_layer, values) for bound_layer in layers]
         else:
             layers, read = (part,), [_inputs(part, values)]
             try:
-                outputs = part.step(read[0])
+                with np.errstate(all="ignore"):  # infinities and the like go through, as they do in other runtimes
+                    outputs = part.step(read[0])
             except (IndexError, ValueError) as error:
                 # Shapes were checked when the graph was built; what is left are values, such as an index outside a
                 # table.
@@ -197,7 +198,8 @@ def _bind(graph: Graph) -> Program:
         missing = next(tensor.name for tensor in graph.constants if tensor.data is None)
         raise ForwardError(
             f"net {graph.name!r} has no weights (constant {missing!r} has no values): "
-            "use graph.with_random_weights(seed), or load a model file that carries them"
+            "draw some (--random-weights SEED, or hwsim.graph.with_random_weights(net, SEED)), or load a model file "
+            "that carries them"
         )
     last_reader: dict[str, str] = {}
     for layer in graph.layers:
@@ -280,6 +282,15 @@ def _as_float(tensor: Tensor) -> Tensor:
     if tensor.dtype == "float16":
         return replace(tensor, dtype="float32", data=tensor.data.astype(np.float32))
     return tensor
+
+
+def _conversion(tensor: Tensor, array: NDArray[Any]) -> str:
+    """Return how an array becomes what an input takes."""
+    dtype = numpy_dtype(tensor.dtype)
+    if tensor.quant is None or len(tensor.quant.scale) > 1 or array.dtype.kind != "f":
+        return f"convert it with .astype({dtype.name!r})"
+    info, scale, zero_point = np.iinfo(dtype), tensor.quant.scale[0], tensor.quant.zero_point[0]
+    return f"real values become codes by round(x / {scale:.6g}) + {zero_point}, held within {info.min} to {info.max}"
 
 
 def _file_shape(tensor: Tensor) -> Shape:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hwsim.graph import Layer, Tensor, ops
 from hwsim.graph.ops import FusedActivation, Op
 from hwsim.reference import float_kernels, int8_kernels
+from hwsim.reference.counting import multiply
 from hwsim.reference.float_dispatch import FLOAT_BINDERS, LAYOUT_BINDERS, dequantized, quantization_of
 from hwsim.reference.int8_dispatch import INT8_BINDERS, affine, bind_weighted
 from hwsim.reference.int8_kernels import EXACT_FLOAT32, Integers, Kernel, Reals
@@ -111,7 +112,7 @@ def _bind_dense(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor
 
         def dense(ifmap: Array) -> NDArray[np.int8]:
             codes = np.empty((*ifmap.shape[:-1], len(weights)), np.int8)
-            requantize(np.matmul(ifmap.astype(matrix.dtype), matrix), codes)
+            requantize(multiply(ifmap.astype(matrix.dtype), matrix), codes)
             return codes
 
         return dense

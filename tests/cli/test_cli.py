@@ -17,21 +17,6 @@ DATA = Path(__file__).parents[1] / "data"
 NPU, MCU = str(DATA / "toy_npu.yaml"), str(DATA / "toy_mcu.yaml")
 
 
-@pytest.fixture
-def hwsim(capsys, monkeypatch):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["hwsim", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 def test_version_and_lists(hwsim):
     assert hwsim("--version")[1].startswith("hwsim 0.")
     assert "squeezenet_v1_1" in hwsim("nets")[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwsim.importers.tflite_file import load_tflite, tflite_tensor_indices
-from hwsim.reference import forward
+from hwsim.reference import forward, measure, noise
 
 runtime = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -52,6 +52,16 @@ def test_every_tensor_is_equal(name: str) -> None:
                 unequal.append((seed, tensor))
     assert not unequal
     assert compared == INPUTS * TENSORS[name]
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_kernels_do_the_macs_of_the_graph(name: str) -> None:
+    path = MODELS / f"{name}.tflite"
+    if not path.exists():
+        pytest.skip("needs the model files of shared/")
+    graph = load_tflite(path)
+    counted = {row.layer: row.macs for row in measure(graph, noise(graph))}
+    assert counted == {layer.name: graph.layer_macs(layer) for layer in graph.layers}
 
 
 @pytest.mark.parametrize("value", [-128, 0, 127])
