@@ -5,8 +5,9 @@ from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
 from hwsim.chip.kernels import KERNEL_KINDS, KernelCost, KernelKind, KernelTable
-from hwsim.chip.loader import load_chip, load_kernel_table
+from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts
 from hwsim.chip.points import HardwarePoints
+from hwsim.chip.runtimes import KindMemory, Runtime
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.words import chip_cells, field_cells
 
@@ -22,12 +23,16 @@ __all__ = [
     "KernelCost",
     "KernelKind",
     "KernelTable",
+    "KindMemory",
     "Memory",
     "Operand",
+    "Runtime",
     "chip_cells",
     "chip_names",
     "field_cells",
     "kernel_table_names",
     "load_chip",
     "load_kernel_table",
+    "load_runtime",
+    "runtime_facts",
 ]

@@ -9,6 +9,7 @@ from hwsim.data_folder import data_folder
 
 FOLDER = "hw_profiles"
 KERNELS = "kernels"
+RUNTIMES = "runtimes"
 
 
 @lru_cache
@@ -31,3 +32,8 @@ def kernel_folder() -> Path:
 def kernel_table_names() -> tuple[str, ...]:
     """Return the names of the kernel tables that come with hwsim."""
     return tuple(sorted(path.stem for path in kernel_folder().glob("*.yaml")))
+
+
+def runtime_folder() -> Path:
+    """Return the folder of the runtimes' memory facts that come with hwsim."""
+    return data_folder(FOLDER) / RUNTIMES

@@ -82,9 +82,13 @@ def _changed(chip: Chip, changes: Mapping[str, Any]) -> Chip:
 
 
 def _with_tables_of(chip: Chip, old: Chip) -> Chip:
-    """Return a chip whose cores have the kernel tables that their namesakes have in another."""
-    tables = {engine.name: engine.kernel_table for engine in old.engines if isinstance(engine, CoreEngine)}
+    """Return a chip whose cores have the kernel tables and runtimes that their namesakes have in another."""
+    tables = {
+        engine.name: (engine.kernel_table, engine.memory_facts)
+        for engine in old.engines
+        if isinstance(engine, CoreEngine)
+    }
     engines = tuple(
-        engine.with_table(tables[engine.name]) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
+        engine.with_table(*tables[engine.name]) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
     )
     return chip.model_copy(update={"engines": engines})

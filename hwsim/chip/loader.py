@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hwsim.chip.catalogue import chip_names, chip_path, kernel_folder, kernel_table_names
+from hwsim.chip.catalogue import (
+    RUNTIMES,
+    chip_names,
+    chip_path,
+    kernel_folder,
+    kernel_table_names,
+    runtime_folder,
+)
 from hwsim.chip.chip import Chip
 from hwsim.chip.kernels import KernelTable
 from hwsim.chip.problems import told
 from hwsim.chip.rules import broken_rules
+from hwsim.chip.runtimes import Runtime
 from hwsim.chip.schema import CoreEngine
 from hwsim.errors import ChipError, UsageError, did_you_mean
 from hwsim.yaml_file import Key, Position, read_yaml
@@ -50,6 +59,20 @@ def load_kernel_table(path: str | Path) -> KernelTable:
         ChipError: The file is wrong; a line per problem.
     """
     return _load(Path(path), KernelTable)
+
+
+def load_runtime(path: str | Path) -> Runtime:
+    """Return what a runtime does with memory, validated.
+
+    Raises:
+        ChipError: The file is wrong; a line per problem.
+    """
+    return _load(Path(path), Runtime)
+
+
+def runtime_facts(runtime: str) -> Runtime | None:
+    """Return what comes with hwsim on how a runtime uses memory, by the word users pick it by; None: nothing does."""
+    return _runtimes_in(runtime_folder().resolve()).get(runtime)
 
 
 def _chip_file(source: str | Path) -> Path:
@@ -121,7 +144,10 @@ def _with_runtime(chip: Chip, runtime: str | None) -> Chip:
 
 def _with_tables(chip: Chip, path: Path) -> Chip:
     engines = tuple(
-        engine.with_table(_table(engine, path)) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
+        engine.with_table(_table(engine, path), _memory_facts(engine.runtime, path))
+        if isinstance(engine, CoreEngine)
+        else engine
+        for engine in chip.engines
     )
     return chip.model_copy(update={"engines": engines})
 
@@ -137,3 +163,25 @@ def _table(engine: CoreEngine, chip_file: Path) -> KernelTable:
             return load_kernel_table(candidate)
     hint = did_you_mean(name, kernel_table_names()) or f"; known: {', '.join(kernel_table_names())}"
     raise ChipError(f"{chip_file}: engines.{engine.name}.kernels.{engine.runtime}: no kernel table {name!r}{hint}")
+
+
+def _memory_facts(runtime: str, chip_file: Path) -> Runtime | None:
+    """Return what a runtime does with memory: told beside the chip's file, or by a file that comes with hwsim."""
+    for folder in (chip_file.parent / RUNTIMES, runtime_folder()):
+        told_by = _runtimes_in(folder.resolve()).get(runtime)
+        if told_by is not None:
+            return told_by
+    return None
+
+
+@lru_cache(maxsize=64)
+def _runtimes_in(folder: Path) -> dict[str, Runtime]:
+    """Return the runtimes that a folder's files tell of, by the words users pick them by."""
+    found: dict[str, Runtime] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        facts = load_runtime(path)
+        for word in facts.runtimes:
+            if word in found:
+                raise ChipError(f"{path}: runtimes: {word!r} is told of by {found[word].name}.yaml as well")
+            found[word] = facts
+    return found

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, m
 from hwsim.chip.buffers import DOUBLE_BUFFERED, Operand, Transfers, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
 from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTable
+from hwsim.chip.runtimes import Runtime
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
@@ -156,8 +157,9 @@ class CoreEngine(_Engine):
         None, description="Power of the whole chip at its supply while this core runs, MACs and memories included. [mW]"
     )
 
-    # Set by the loader, which knows where kernel tables lie.
+    # Set by the loader, which knows where kernel tables and runtimes lie.
     _table: KernelTable | None = PrivateAttr(None)
+    _memory: Runtime | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _runtime_known(self) -> Self:
@@ -176,10 +178,15 @@ class CoreEngine(_Engine):
         assert self._table is not None, "a chip's kernel tables are attached when it is loaded"
         return self._table
 
-    def with_table(self, table: KernelTable) -> CoreEngine:
-        """Return the engine with its kernel table attached."""
+    @property
+    def memory_facts(self) -> Runtime | None:
+        """What the runtime in force does with memory, or None where no file tells of it."""
+        return self._memory
+
+    def with_table(self, table: KernelTable, memory: Runtime | None = None) -> CoreEngine:
+        """Return the engine with its kernel table, and what its runtime does with memory, attached."""
         engine = self.model_copy()
-        engine._table = table
+        engine._table, engine._memory = table, memory
         return engine
 
 

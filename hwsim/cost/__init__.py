@@ -4,6 +4,7 @@ from hwsim.cost.arena import Arena, Placement, plan_arena
 from hwsim.cost.array import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
+from hwsim.cost.footprint import memory_facts, own_footprint
 from hwsim.cost.model import NOBODY, cost, engine_rate
 from hwsim.cost.takers import Taken, engine_kinds
 from hwsim.cost.tiling import ORDERS, Candidates
@@ -26,7 +27,9 @@ __all__ = [
     "engine_kinds",
     "engine_rate",
     "lower",
+    "memory_facts",
     "natural_dtype",
     "net_dtype",
+    "own_footprint",
     "plan_arena",
 ]

@@ -1,12 +1,18 @@
-"""The activation arena: when each activation lives, and where a greedy planner puts it."""
+"""The activation arena: the buffers of a net, where a planner puts them, and the moment at which most of them live."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-import numpy as np
+from hwsim.chip.runtimes import Runtime
+from hwsim.cost.buffers import Need, arena_problem
+from hwsim.cost.planners import Problem, plan
+from hwsim.cost.workload import Workload
+from hwsim.graph import Graph
 
-from hwsim.cost.workload import FREE, Workload
+DEFAULT_PLANNER = "greedy_by_size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,10 @@ class Placement:
     """One buffer of the arena.
 
     Attributes:
-        tensors: The tensors that share it: a reshape's input and output are the same bytes.
+        tensors: The tensors that share it: a reshape's input and output are the same bytes. None for scratch and for
+            padded copies.
+        role: ``tensor``, ``padded`` (a padded copy of an input), ``rows`` (some rows of a tensor that is never
+            whole) or ``scratch``.
         offset: First byte in the arena.
         size: Bytes.
         first: Index of the layer that writes it (−1 for a graph input).
@@ -22,6 +31,7 @@ class Placement:
     """
 
     tensors: tuple[str, ...]
+    role: str
     offset: int
     size: int
     first: int
@@ -33,82 +43,81 @@ class Arena:
     """The planned arena.
 
     Attributes:
-        placements: Largest first, in the planner's order.
+        placements: Largest first.
         peak_bytes: Bytes the arena needs.
-        lower_bound_bytes: Largest sum of buffers that live at one time; no planner can do with less.
+        lower_bound_bytes: Largest sum of buffers that live at one time, less what may overlap; no planner can do with
+            less.
         peak_layer: Index of the layer during which that sum is reached.
+        at_peak: What lives then, from the lowest offset up.
+        planner: Who planned it.
     """
 
     placements: tuple[Placement, ...]
     peak_bytes: int
     lower_bound_bytes: int
     peak_layer: int
+    at_peak: tuple[Placement, ...]
+    planner: str
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Scratch of kernels among what lives at the peak."""
+        return sum(place.size for place in self.at_peak if place.role == "scratch")
 
     def live_at(self, layer: int) -> tuple[Placement, ...]:
         """Return what lives while a layer runs, largest first."""
         return tuple(place for place in self.placements if place.first <= layer <= place.last)
 
 
-def plan_arena(workload: Workload) -> Arena:
-    """Place every activation for its lifetime: the largest first, each at the lowest offset free of its contemporaries.
+# A question names runtimes by identity, for comparing their fields takes longer than planning a small net; the answer
+# keeps them alive, so that no other takes their identity.
+_cache: WeakKeyDictionary[Graph, dict[object, tuple[Arena, list[Runtime | None]]]] = WeakKeyDictionary()
 
-    Graph inputs live from the start, outputs to the end. Source: greedy-by-size of Pisarchyk and Lee, "Efficient memory
-    management for deep neural net inference", arXiv 2001.03288.
+
+def plan_arena(
+    workload: Workload, runtimes: Sequence[Runtime | None] | None = None, *, planner: str | None = None
+) -> Arena:
+    """Place every activation for its lifetime, with the scratch that kernels need; the same question is answered once.
+
+    Args:
+        workload: The lowered net.
+        runtimes: By layer, the runtime that runs it; None where nothing is known of one: no scratch, no overlaps.
+        planner: A planner's name, to overrule the runtime's (largest first, where there is none).
+
+    Raises:
+        UsageError: There is no such planner.
     """
-    lifetimes = _lifetimes(workload)
-    order = sorted(lifetimes, key=lambda buffer: (-buffer[1], buffer[2], buffer[0]))
-    first = np.array([buffer[2] for buffer in order])
-    last = np.array([buffer[3] for buffer in order])
-    size = np.array([buffer[1] for buffer in order], dtype=np.int64)
-    offset = np.zeros(len(order), dtype=np.int64)
-    for index in range(len(order)):
-        overlaps = np.flatnonzero((first[:index] <= last[index]) & (last[:index] >= first[index]))
-        taken = overlaps[np.argsort(offset[overlaps], kind="stable")]
-        offset[index] = _lowest_gap(offset[taken], size[taken], int(size[index]))
-    load = np.zeros(len(workload.rows), dtype=np.int64)
-    np.add.at(load, np.maximum(first, 0), size)
-    ends = last + 1
-    np.subtract.at(load, ends[ends < len(load)], size[ends < len(load)])
-    live = np.cumsum(load)
-    placements = tuple(
-        Placement(tensors, int(offset[i]), int(size[i]), int(first[i]), int(last[i]))
-        for i, (tensors, *_) in enumerate(order)
-    )
-    return Arena(placements, int((offset + size).max()), int(live.max()), int(live.argmax()))
+    runtimes = list(runtimes or [None] * len(workload.rows))
+    main = next((runtime for runtime in runtimes if runtime is not None), None)
+    planner = planner or (main.planner if main else DEFAULT_PLANNER)
+    question = (workload.batch, tuple(workload.sizes.values()), tuple(map(id, runtimes)), planner)
+    answers = _cache.setdefault(workload.graph, {})
+    if question not in answers:
+        answers[question] = _planned(*arena_problem(workload, runtimes), planner), runtimes
+    return answers[question][0]
 
 
-def _lowest_gap(offsets: np.ndarray, sizes: np.ndarray, need: int) -> int:
-    """Return the lowest offset at which ``need`` bytes fit between buffers sorted by offset."""
-    if not len(offsets):
-        return 0
-    ends = np.maximum.accumulate(offsets + sizes)
-    starts = np.concatenate(([0], ends))
-    room = np.concatenate((offsets, [np.iinfo(np.int64).max])) - starts
-    return int(starts[np.argmax(room >= need)])
-
-
-def _lifetimes(workload: Workload) -> list[tuple[tuple[str, ...], int, int, int]]:
-    """Return (tensors, bytes, first, last) of each buffer; aliases of a reshape are one buffer."""
-    graph = workload.graph
-    root: dict[str, str] = {}
-    first: dict[str, int] = dict.fromkeys(graph.inputs, -1)
-    last: dict[str, int] = dict.fromkeys(graph.inputs, -1)
-    members: dict[str, list[str]] = {name: [name] for name in graph.inputs}
-    for index, row in enumerate(workload.rows):
-        sources = [root.get(name, name) for name in row.layer.inputs if not graph.tensors[name].constant]
-        for name in sources:
-            last[name] = index
-        for name in row.layer.outputs:
-            if row.kind == FREE and sources:
-                root[name] = sources[0]
-                members[sources[0]].append(name)
-            else:
-                first[name] = last[name] = index
-                members[name] = [name]
-    for name in graph.outputs:
-        if not graph.tensors[name].constant:
-            last[root.get(name, name)] = len(workload.rows)
-    return [
-        (tuple(members[name]), max(workload.sizes[member] for member in members[name]), first[name], last[name])
-        for name in members
+def _planned(needs: Sequence[Need], problem: Problem, planner: str) -> Arena:
+    planned, live = plan(problem, planner), problem.live_bytes()
+    fullest = int(live.argmax())
+    buffers = problem.buffers
+    places = [
+        Placement(
+            tensors=need.tensors,
+            role=need.role,
+            offset=offset,
+            size=buffer.size,
+            first=need.owner,
+            last=buffer.last // 2,
+        )
+        for need, offset, buffer in zip(needs, planned.offsets, buffers, strict=True)
     ]
+    at_peak = [place for place, buffer in zip(places, buffers, strict=True) if buffer.first <= fullest <= buffer.last]
+    return Arena(
+        placements=tuple(sorted(places, key=lambda place: (-place.size, place.first, place.offset))),
+        peak_bytes=planned.peak_bytes,
+        lower_bound_bytes=int(live[fullest]),
+        peak_layer=fullest // 2,
+        at_peak=tuple(sorted(at_peak, key=lambda place: (place.offset, place.size))),
+        planner=planner,
+    )

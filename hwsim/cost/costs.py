@@ -49,7 +49,9 @@ class Costs:
         energy_j: Energy by component (``components``), [component, L, P].
         need_bytes: Bytes each memory has to hold: arena, weights, largest tiles, [M, P].
         tile_bytes: The largest tiles' part of it, [M, P].
-        runtime_bytes: What kernel libraries take of it for themselves, [M, P].
+        runtime_bytes: RAM that kernel libraries take of it for themselves, [M, P].
+        code_bytes: Their code, [M, P].
+        image_bytes: Weights that are kept in flash and copied elsewhere to run, [M, P].
         mapped: The chosen mappings of the layers at ``mapped_layers``.
         mapped_layers: Indices of layers with a mapping.
     """
@@ -72,6 +74,8 @@ class Costs:
     need_bytes: Ints
     tile_bytes: Ints
     runtime_bytes: Ints
+    code_bytes: Ints
+    image_bytes: Ints
     mapped: Mapped | None
     mapped_layers: Ints
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,13 @@ from hwsim.cost.arena import Arena, plan_arena
 from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, WRITE, Costs
-from hwsim.cost.residency import Residency, place
+from hwsim.cost.footprint import Footprint, footprint, memory_facts
+from hwsim.cost.residency import Home, Residency, place
 from hwsim.cost.tiling import operand_traffic
 from hwsim.cost.vector import stream_layers
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
-from hwsim.units import BYTES_PER_KIB, J_PER_PJ
+from hwsim.units import J_PER_PJ
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,17 +52,20 @@ def cost(
     chip = points.chip
     engine = _assign(workload.rows, points)
     used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY]
-    arena = plan_arena(workload)
+    arena = plan_arena(workload, memory_facts(chip, engine))
+    runtime = footprint(chip, workload.rows, engine)
     # A memory has room for a net only if it has room for what the libraries keep beside it.
-    runtimes = [_runtime_bytes(unit) for unit in used if isinstance(unit, CoreEngine)]
-    residency = place(
+    homes = partial(
+        place,
         points,
         _home_memories(points, used or chip.engines[:1]),
-        arena_bytes=arena.peak_bytes + sum(ram for ram, _ in runtimes),
-        weight_bytes=workload.weight_bytes + sum(code for _, code in runtimes),
-        wanted=placed,
+        arena_bytes=arena.peak_bytes + int(runtime.ram_bytes),
+        weight_bytes=workload.weight_bytes + int(runtime.code_bytes),
     )
+    residency = homes(wanted=placed)
     ledger = _Ledger(workload, points, residency)
+    # Code stays, and weights are kept, where the profile's rule puts them, wherever weights are copied to for running.
+    ledger.runtimes(runtime, residency.weights if not placed else homes().weights)
     mapped: Mapped | None = None
     mapped_layers = np.zeros(0, dtype=np.intp)
     for index, unit in enumerate(chip.engines):
@@ -80,12 +85,6 @@ def cost(
             if not with_macs.all():
                 ledger.stream(layers[~with_macs], unit)
     return ledger.costs(objective, engine, arena, mapped, mapped_layers)
-
-
-def _runtime_bytes(engine: CoreEngine) -> tuple[int, int]:
-    """Return what a core's kernel library takes for itself, of RAM and of flash [B]."""
-    table = engine.kernel_table
-    return round(table.runtime_ram_kib * BYTES_PER_KIB), round(table.code_flash_kib * BYTES_PER_KIB)
 
 
 def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
@@ -160,6 +159,8 @@ class _Ledger:
         self._core_j = np.zeros((layers, count))
         self._tiles = np.zeros((memories, count), dtype=np.int64)
         self._runtime = np.zeros((memories, count), dtype=np.int64)
+        self._code = np.zeros((memories, count), dtype=np.int64)
+        self._image = np.zeros((memories, count), dtype=np.int64)
 
     def map(self, at: Index, engine: ArrayEngine, objective: str) -> Mapped:
         """Enter layers with MACs on an array."""
@@ -216,16 +217,26 @@ class _Ledger:
         active = np.array([not row.view for row in rows])[:, None]
         self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") * active for kind in ("ifmap", "filter", "ofmap")))
 
+    def runtimes(self, taken: Footprint, store: Home) -> None:
+        """Enter what runtimes take for themselves, and the image of weights that are copied from flash to run.
+
+        Args:
+            taken: RAM, beside the activations, and code.
+            store: Where code is, and weights while the chip is off.
+        """
+        columns, home, weights = np.arange(self._points.count), self._residency.activations, self._residency.weights
+        np.add.at(self._runtime, (home.index, columns), int(taken.ram_bytes))
+        np.add.at(self._code, (store.index, columns), int(taken.code_bytes))
+        is_flash = np.array([memory.kind == "flash" for memory in self._memories])
+        copied = (store.index != weights.index) & is_flash[store.index]
+        np.add.at(self._image, (store.index, columns), np.where(copied, self._workload.weight_bytes, 0))
+
     def run(self, at: Index, engine: CoreEngine) -> None:
         """Enter layers on a core."""
         rows = [self._workload.rows[i] for i in at]
         ran = run_layers(rows, engine, engine.kernel_table, self._points, self._residency)
         self._enter(at, ran.cycles, ran.compute_s, ran.latency_s, ran.activation_s, ran.weight_s)
         self._overhead_s[at] = ran.call_s
-        columns, home, store = np.arange(self._points.count), self._residency.activations, self._residency.weights
-        ram, code = _runtime_bytes(engine)
-        np.add.at(self._runtime, (home.index, columns), ram)
-        np.add.at(self._runtime, (store.index, columns), code)
         hardware = self._points.engine(engine.name)
         peaks = [engine_rate(engine, row.dtype) for row in rows]
         self._peak[at] = np.array(peaks)[:, None] * hardware.cores
@@ -242,7 +253,7 @@ class _Ledger:
         macs = workload.column("macs")[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             utilization = np.where(macs > 0, macs / (self._peak * self._cycles), np.nan)
-        need = self._tiles + self._runtime
+        need = self._tiles + self._runtime + self._code + self._image
         columns = np.arange(points.count)
         np.add.at(need, (self._residency.activations.index, columns), arena.peak_bytes)
         np.add.at(need, (self._residency.weights.index, columns), workload.weight_bytes)
@@ -267,6 +278,8 @@ class _Ledger:
             need_bytes=need,
             tile_bytes=self._tiles,
             runtime_bytes=self._runtime,
+            code_bytes=self._code,
+            image_bytes=self._image,
             mapped=mapped,
             mapped_layers=mapped_layers,
         )

@@ -114,8 +114,9 @@ def _alive(buffer: LiveTensor, layer: int) -> bool:
 
 
 def _writer(report: Report, buffer: LiveTensor) -> str:
-    """Return what a buffer is called: the layer that writes it, or the input that it holds."""
-    return buffer.tensors[0] if buffer.first_layer < 0 else report.layers[buffer.first_layer].name
+    """Return what a buffer is called: the layer that writes it, or the input, copy or scratch that it holds."""
+    named = buffer.first_layer < 0 or buffer.role in ("scratch", "padded")
+    return buffer.tensors[0] if named else report.layers[buffer.first_layer].name
 
 
 def _draw(axes: Axes, buffers: Sequence[LiveTensor], color: str, factor: float) -> None:
@@ -139,7 +140,7 @@ def _draw_lines(axes: Axes, peak_bytes: int, home: MemoryReport | None, factor: 
     if home is None:
         _write_on_line(axes, peak, told, INK)
         return peak
-    taken = home.need_bytes - home.items["activations"]
+    taken = home.need_bytes - home.items["activations"] - home.items.get("scratch", 0)
     room_bytes = max(home.capacity_bytes - taken, 0)
     less = f" ({human_bytes(home.capacity_bytes)} less {human_bytes(taken)})" if taken else ""
     room = f"{home.name} has room for {human_bytes(room_bytes)}{less}"

@@ -19,6 +19,7 @@ from hwsim.cost import (
     TENSOR_KINDS,
     Candidates,
     Costs,
+    Placement,
     Workload,
     cost,
     engine_rate,
@@ -103,18 +104,11 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         param_bytes=workload.weight_bytes,
         layers=_layers(costs, point, unmappable, runs=not reason),
         memories=memories,
-        arena=tuple(
-            LiveTensor(
-                tensors=place.tensors,
-                offset_bytes=place.offset,
-                size_bytes=place.size,
-                first_layer=place.first,
-                last_layer=place.last,
-            )
-            for place in arena.placements
-        ),
+        arena=_live(costs, arena.placements),
         arena_lower_bound_bytes=arena.lower_bound_bytes,
+        arena_planner=arena.planner,
         peak_layer=workload.rows[arena.peak_layer].layer.name,
+        peak_tensors=_live(costs, arena.at_peak),
         reason=reason,
         ways_out=ways_out(costs, memories, dtype) if reason else (),
         assumptions=(*chip.assumptions(_in_use(used, memories)), *_model_assumptions(used)),
@@ -189,6 +183,23 @@ def _in_place(costs: Costs, index: int) -> bool:
 def _nonzero(names: Sequence[str], values: Sequence[Amount]) -> dict[str, Amount]:
     """Return the amounts that are not zero, by name; names without an amount are passed over."""
     return {name: value for name, value in zip(names, values, strict=False) if value}
+
+
+def _live(costs: Costs, places: Sequence[Placement]) -> tuple[LiveTensor, ...]:
+    """Return buffers of the arena as records; what holds no tensor is named after its layer."""
+    rows = costs.workload.rows
+    told = {"scratch": "scratch of", "padded": "padded input of"}
+    return tuple(
+        LiveTensor(
+            tensors=place.tensors or (f"{told[place.role]} {rows[place.first].layer.name}",),
+            offset_bytes=place.offset,
+            size_bytes=place.size,
+            first_layer=place.first,
+            last_layer=place.last,
+            role=place.role,
+        )
+        for place in places
+    )
 
 
 def _live_bytes(costs: Costs) -> list[int]:
@@ -285,16 +296,21 @@ def _unmappable(costs: Costs, point: int) -> dict[int, str]:
 
 def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
     home, store = costs.residency.activations.index[point], costs.residency.weights.index[point]
-    cores = any(isinstance(costs.points.chip.engines[i], CoreEngine) for i in set(costs.engine.tolist()) - {NOBODY})
+    engines = [costs.points.chip.engines[i] for i in set(costs.engine.tolist()) - {NOBODY}]
+    unknown = any(isinstance(engine, CoreEngine) and engine.memory_facts is None for engine in engines)
+    scratch = costs.arena.scratch_bytes
     reports = []
     for index, memory in enumerate(costs.points.chip.memories):
         record = costs.points.memory(memory.name)
         capacity, usable = int(_at(record.capacity_bytes, point)), int(_at(record.size_bytes, point))
         items = {
-            "activations": costs.arena.peak_bytes if index == home else 0,
+            "activations": costs.arena.peak_bytes - scratch if index == home else 0,
+            "scratch": scratch if index == home else 0,
             "weights": costs.workload.weight_bytes if index == store else 0,
             "tiles": int(costs.tile_bytes[index, point]),
-            "runtime" if index == home else "code": int(costs.runtime_bytes[index, point]),
+            "runtime": int(costs.runtime_bytes[index, point]),
+            "code": int(costs.code_bytes[index, point]),
+            "image": int(costs.image_bytes[index, point]),
             "reserved": capacity - usable,
         }
         items = {name: count for name, count in items.items() if count}
@@ -305,7 +321,7 @@ def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
                 items=items,
                 capacity_bytes=capacity,
                 read_bytes_per_s=speed,
-                not_counted=("scratch",) if cores and index == home else (),
+                not_counted=("scratch",) if unknown and index == home else (),
             )
         )
     return tuple(reports)
@@ -342,5 +358,7 @@ def _model_assumptions(engines: Sequence[ArrayEngine | CoreEngine]) -> tuple[str
         told.append("array: layers run one after the other; tensors go back to their home memory in between")
         told.append("array: concat and split are addressed in place")
     if any(isinstance(engine, CoreEngine) for engine in engines):
-        told.append("core: each tensor crosses its memory's port once per layer; kernel scratch is not counted")
+        told.append("core: each tensor crosses its memory's port once per layer")
+    if any(isinstance(engine, CoreEngine) and engine.memory_facts is None for engine in engines):
+        told.append("core: kernel scratch is not counted, nothing is computed in place")
     return tuple(told)

@@ -32,6 +32,7 @@ UNITS = {
     "cycles": "cycles of the engine",
     "utilization": "share from 0 to 1",
     "compulsory_ratio": "bytes moved over bytes that must move",
+    "arena_gap": "share of the lower bound",
     "error_p90": "share of the latency",
 }
 NULL = {
@@ -57,6 +58,8 @@ TOTALS = (
     "traffic_parts_bytes",
     "compulsory_bytes",
     "compulsory_ratio",
+    "arena_bytes",
+    "arena_gap",
     "peak_bytes",
     "fits",
 )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hwsim.report.record import MAC_CONVENTION, LiveTensor, Report
+from hwsim.report.record import MAC_CONVENTION, Report
 from hwsim.report.words import human_bytes, percent, printable, rounded, scaled, shortened
 
 # Names a line of warnings or of live tensors shows before it counts the others.
@@ -75,23 +75,18 @@ def _energy(report: Report) -> str:
 
 
 def _arena(report: Report) -> str:
+    """Return the peak: when it is, what lives then and at which offset, and how far the plan is from the optimum."""
     if not report.arena:
         return ""
-    peak = max(place.offset_bytes + place.size_bytes for place in report.arena)
-    index = next(i for i, layer in enumerate(report.layers) if layer.name == report.peak_layer)
-    live = [place for place in report.arena if place.first_layer <= index <= place.last_layer]
-    names = [f"{_writer(report, place)} {human_bytes(place.size_bytes)}" for place in live]
-    bound = (
-        ""
-        if peak == report.arena_lower_bound_bytes
-        else f"; no plan needs less than {human_bytes(report.arena_lower_bound_bytes)}"
-    )
-    return f"peak {human_bytes(peak)}, most of it live during {report.peak_layer}: {_some(names)}{bound}"
-
-
-def _writer(report: Report, place: LiveTensor) -> str:
-    """Return what to call a buffer: the layer that writes it, or the input it holds."""
-    return place.tensors[0] if place.first_layer < 0 else report.layers[place.first_layer].name
+    live = [
+        f"{place.tensors[0]} {human_bytes(place.size_bytes)} at {human_bytes(place.offset_bytes)}"
+        for place in sorted(report.peak_tensors, key=lambda place: -place.size_bytes)
+    ]
+    bound = "the least there can be"
+    if report.arena_bytes > report.arena_lower_bound_bytes:
+        bound = f"{percent(report.arena_gap)} above the least there can be"
+    planned = f"{human_bytes(report.arena_bytes)}, {bound} ({report.arena_planner})"
+    return f"{planned}; fullest during {report.peak_layer}: {_some(live)}"
 
 
 def _some(names: Sequence[str]) -> str:

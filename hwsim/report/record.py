@@ -103,7 +103,8 @@ class MemoryReport:
 
     Attributes:
         name: The memory's name.
-        items: Need by what it is: activations, weights, tiles, scratch, runtime, code, reserved [B].
+        items: Need by what it is: activations, weights, tiles, scratch, runtime, code, image (weights that are copied
+            elsewhere to run), reserved [B].
         not_counted: Items that take some of it too, but that nothing is known of.
         capacity_bytes: Its size [B].
         read_bytes_per_s: Read bandwidth of its port [B/s].
@@ -133,13 +134,23 @@ class MemoryReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTensor:
-    """An activation buffer of the arena: which tensors, where, and for which layers (indices, inclusive)."""
+    """A buffer of the arena: which tensors, where, and for which layers (indices, inclusive).
+
+    Attributes:
+        tensors: The tensors that share it; a word for what it is where it holds none.
+        offset_bytes: Its first byte in the arena.
+        size_bytes: Its size.
+        first_layer: Index of the layer that writes it, −1 for an input of the net.
+        last_layer: Index of the last layer that reads it; the number of layers for an output of the net.
+        role: tensor, padded (a padded copy of an input), rows (some rows of a tensor that is never whole) or scratch.
+    """
 
     tensors: tuple[str, ...]
     offset_bytes: int
     size_bytes: int
     first_layer: int
     last_layer: int
+    role: str = "tensor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +172,9 @@ class Report:
         memories: One record per memory.
         arena: The activation plan, largest buffers first.
         arena_lower_bound_bytes: What no plan can go below [B].
+        arena_planner: Who planned it.
         peak_layer: Name of the layer at which most activation bytes live.
+        peak_tensors: What lives then, from the lowest offset up.
         reason: Why the net does not run, or empty.
         ways_out: For each memory that is too small, the nearest change with which it would do.
         error_p90: 90th percentile of the relative error against silicon, or None: not validated.
@@ -185,7 +198,9 @@ class Report:
     memories: tuple[MemoryReport, ...]
     arena: tuple[LiveTensor, ...]
     arena_lower_bound_bytes: int
+    arena_planner: str
     peak_layer: str
+    peak_tensors: tuple[LiveTensor, ...]
     reason: str = ""
     ways_out: tuple[str, ...] = ()
     error_p90: float | None = None
@@ -198,6 +213,17 @@ class Report:
     def fits(self) -> bool:
         """Whether every memory holds what it has to."""
         return all(memory.fits for memory in self.memories)
+
+    @property
+    def arena_bytes(self) -> int:
+        """What the activation plan takes: the highest end of a buffer [B]."""
+        return max((place.offset_bytes + place.size_bytes for place in self.arena), default=0)
+
+    @property
+    def arena_gap(self) -> float:
+        """How far the plan is above what no plan can go below, a share of that; zero is the optimum."""
+        bound = self.arena_lower_bound_bytes
+        return self.arena_bytes / bound - 1 if bound else 0.0
 
     @property
     def runs(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import floor, sqrt
 
 from hwsim.chip import ArrayEngine, Chip
-from hwsim.cost import Costs, lower, plan_arena
+from hwsim.cost import Costs, lower, memory_facts, plan_arena
 from hwsim.graph import BITS, DType
 from hwsim.report.record import MemoryReport
 from hwsim.report.words import human_bytes
@@ -48,19 +48,26 @@ def _room(memory: MemoryReport, contents: str) -> int:
 
 
 def _elsewhere(costs: Costs, memory: MemoryReport, memories: Sequence[MemoryReport], contents: str) -> str:
-    """Return a memory with room that the profile does not use for these contents, but that could hold them."""
+    """Return a memory with room that the profile does not use for these contents, but that could hold them.
+
+    Weights of a flash find no way out in RAM, for they are kept in flash all the same.
+    """
     chip, need = costs.points.chip, memory.items[contents]
+    kept = contents == "weights" and chip.memory(memory.name).kind == "flash"
     buffers = {engine.memory_names(chip)[0] for engine in chip.engines if isinstance(engine, ArrayEngine)}
     for other in memories:
-        writable = contents == "weights" or chip.memory(other.name).kind != "flash"
-        if other.name != memory.name and other.name not in buffers and writable and _room(other, contents) >= need:
+        flash = chip.memory(other.name).kind == "flash"
+        suits = flash if kept else (contents == "weights" or not flash)
+        if other.name != memory.name and other.name not in buffers and suits and _room(other, contents) >= need:
             return f"keep the {contents} in {other.name} (--place {contents}={other.name})"
     return ""
 
 
 def _sizes(costs: Costs, contents: str, *, batch: int, dtype: DType | None) -> int:
     workload = lower(costs.workload.graph, batch=batch, dtype=dtype)
-    return workload.weight_bytes if contents == "weights" else plan_arena(workload).peak_bytes
+    if contents == "weights":
+        return workload.weight_bytes
+    return plan_arena(workload, memory_facts(costs.points.chip, costs.engine)).peak_bytes
 
 
 def _narrower(costs: Costs, memory: MemoryReport, contents: str, dtype: DType | None) -> str:

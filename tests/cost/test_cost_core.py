@@ -164,8 +164,9 @@ def test_contents_move_on_when_a_nearer_memory_is_too_small():
     sizes = [256, 64, 32, 16, 8]
     costs = cost(lower(net, dtype="int8"), HardwarePoints.of(chip, {"dtcm.size_kib": sizes}))
     homes = [chip.memories[i].name for i in costs.residency.activations.index]
-    # The arena takes 15.6 KiB; beside it the library keeps 30.1 KiB.
-    assert homes == ["dtcm", "dtcm", "axi_sram", "axi_sram", "axi_sram"]
+    # The arena takes 21.0 KiB; beside it the library keeps 1,017 B, 542 B for each of 10 layers with MACs and 176 B for
+    # each of two others: 6.63 KiB. Together 27.7 KiB.
+    assert homes == ["dtcm", "dtcm", "dtcm", "axi_sram", "axi_sram"]
     assert costs.feasible.all()
     assert (np.diff(costs.total_latency_s) >= 0).all()
 
@@ -186,8 +187,10 @@ def test_narrower_is_smaller(name, net):
     assert narrow.macs == wide.macs
     assert narrow.param_bytes < wide.param_bytes == 4 * graph.params
     assert narrow.compulsory_bytes < wide.compulsory_bytes
-    arena = [max(place.offset_bytes + place.size_bytes for place in report.arena) for report in (narrow, wide)]
-    assert 4 * arena[0] == arena[1]
+    # What holds activations is a quarter, up to alignment; scratch is not.
+    held = [sum(place.size_bytes for place in report.arena if place.role != "scratch") for report in (narrow, wide)]
+    assert held[1] == pytest.approx(4 * held[0], abs=64)
+    assert narrow.arena_bytes < wide.arena_bytes <= 4 * narrow.arena_bytes
     # On the Raspberry Pi the measured library is no faster at int8 where layers are thin.
     if narrow.runs and wide.runs and name != "raspberry_pi_4":
         assert narrow.latency_s < wide.latency_s
@@ -207,7 +210,9 @@ def test_a_batch_takes_as_much_as_its_images_but_for_weights(name):
         assert after.items.get(activations, 0) in (0, 2 * before.items.get(activations, 0)) or before.items
     for layer, pair in zip(one.layers, two.layers, strict=True):
         assert pair.weight_bytes == layer.weight_bytes
-        assert pair.live_bytes == 2 * layer.live_bytes
+        assert layer.live_bytes <= pair.live_bytes <= 2 * layer.live_bytes
+    held = [sum(place.size_bytes for place in report.arena if place.role != "scratch") for report in (one, two)]
+    assert held[1] == pytest.approx(2 * held[0], abs=64)
 
 
 @pytest.mark.parametrize("name", CORES)
