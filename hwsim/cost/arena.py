@@ -1,4 +1,4 @@
-"""The activation arena: the buffers of a net, where a planner puts them, and the moment at which most of them live."""
+"""The activation arena: the buffers of a net, where a planner puts them, and the moment at which it is fullest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from hwsim.chip.runtimes import Runtime
 from hwsim.cost.buffers import Need, arena_problem
-from hwsim.cost.planners import Problem, plan
+from hwsim.cost.planners import Buffer, Ints, Plan, Problem, plan
 from hwsim.cost.workload import Workload
 from hwsim.graph import Graph
 
@@ -47,7 +47,7 @@ class Arena:
         peak_bytes: Bytes the arena needs.
         lower_bound_bytes: Largest sum of buffers that live at one time, less what may overlap; no planner can do with
             less.
-        peak_layer: Index of the layer during which that sum is reached.
+        peak_layer: Index of the layer during which the arena is used to its end; of several, that with most alive.
         at_peak: What lives then, from the lowest offset up.
         planner: Who planned it.
     """
@@ -99,8 +99,8 @@ def plan_arena(
 
 def _planned(needs: Sequence[Need], problem: Problem, planner: str) -> Arena:
     planned, live = plan(problem, planner), problem.live_bytes()
-    fullest = int(live.argmax())
     buffers = problem.buffers
+    fullest = _fullest(buffers, planned, live)
     places = [
         Placement(
             tensors=need.tensors,
@@ -116,8 +116,18 @@ def _planned(needs: Sequence[Need], problem: Problem, planner: str) -> Arena:
     return Arena(
         placements=tuple(sorted(places, key=lambda place: (-place.size, place.first, place.offset))),
         peak_bytes=planned.peak_bytes,
-        lower_bound_bytes=int(live[fullest]),
+        lower_bound_bytes=int(live.max(initial=0)),
         peak_layer=fullest // 2,
         at_peak=tuple(sorted(at_peak, key=lambda place: (place.offset, place.size))),
         planner=planner,
     )
+
+
+def _fullest(buffers: Sequence[Buffer], planned: Plan, live: Ints) -> int:
+    """Return the step with most alive among those in which the arena is used to its end."""
+    at_end = [
+        range(buffer.first, buffer.last + 1)
+        for buffer, offset in zip(buffers, planned.offsets, strict=True)
+        if offset + buffer.size == planned.peak_bytes
+    ]
+    return max((step for steps in at_end for step in steps), key=lambda step: (live[step], -step), default=0)

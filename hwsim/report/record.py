@@ -173,7 +173,7 @@ class Report:
         arena: The activation plan, largest buffers first.
         arena_lower_bound_bytes: What no plan can go below [B].
         arena_planner: Who planned it.
-        peak_layer: Name of the layer at which most activation bytes live.
+        peak_layer: Name of the layer during which the arena is used to its end; of several, that with most alive.
         peak_tensors: What lives then, from the lowest offset up.
         reason: Why the net does not run, or empty.
         ways_out: For each memory that is too small, the nearest change with which it would do.

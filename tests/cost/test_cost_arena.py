@@ -72,7 +72,18 @@ def test_no_live_buffers_overlap(seed):
         assert apart or not together
     assert arena.peak_bytes == max(p.offset + p.size for p in arena.placements)
     assert arena.peak_bytes >= arena.lower_bound_bytes
-    assert sum(p.size for p in arena.live_at(arena.peak_layer)) == arena.lower_bound_bytes
+    live = [sum(p.size for p in arena.live_at(layer)) for layer in range(len(random_net(seed).layers))]
+    assert max(live) == arena.lower_bound_bytes
+    assert max(p.offset + p.size for p in arena.live_at(arena.peak_layer)) == arena.peak_bytes
+
+
+def test_the_peak_layer_uses_the_arena_to_its_end_with_most_alive():
+    # Alive: 48 + 300, 300 + 40, 40 + 300, 300 + 4. The 300s lie at 0, the others above: the first ends at 348.
+    b = GraphBuilder("chain")
+    x = b.dense(b.dense(b.dense(b.input("x", (1, 48), "int8"), 300), 40), 300)
+    arena = plan_arena(lower(b.build([b.dense(x, 4)])))
+    assert arena.peak_bytes == arena.lower_bound_bytes == 348
+    assert arena.peak_layer == 0
 
 
 def first_fit(buffers, order):
