@@ -1,4 +1,4 @@
-"""Writing files whole: a reader sees the old file or the new one, never half of it."""
+"""Files: only regular ones are read, and they are written whole: a reader sees the old or the new, never half of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ import stat
 import tempfile
 from pathlib import Path
 
-from hwsim.errors import UsageError
+from hwsim.errors import HwsimError, UsageError
+
+
+def need_regular(path: Path, error: type[HwsimError]) -> int:
+    """Return a file's size [B]; refuse folders, and pipes and devices, which have no end or never answer.
+
+    Args:
+        path: The file; a link is followed.
+        error: What to raise.
+
+    Raises:
+        HwsimError: As ``error``: there is no such file, or it is of another kind.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as problem:  # ValueError: a zero byte in the name
+        raise error(f"{path}: cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise error(f"{path}: is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{path}: is not a regular file")
+    return status.st_size
 
 
 def check_writable(*paths: Path | None) -> None:

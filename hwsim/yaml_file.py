@@ -16,6 +16,8 @@ from hwsim.errors import HwsimError, ModelFileError
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 32
+MAX_WORD_LENGTH = 4096
+_LONG_WORD = re.compile(rf"[^\s,:\[\]{{}}]{{{MAX_WORD_LENGTH + 1}}}")
 
 Key = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -82,6 +84,10 @@ class _Reader:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
+        long = _LONG_WORD.search(text)
+        if long is not None:  # before the scanner takes it character by character
+            line = text.count("\n", 0, long.start()) + 1
+            raise self._error(f"{self._name}:{line}: a word of more than {MAX_WORD_LENGTH:,} characters")
         value: Any = None
         documents = 0
         try:
@@ -117,6 +123,8 @@ class _Reader:
             self._fail(event, f"has more than {self._max_values:,} values")
         self._where[key] = (event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, self._kinds.ScalarEvent):
+            if len(event.value) > MAX_WORD_LENGTH:
+                self._fail(event, f"a word of {len(event.value):,} characters; {MAX_WORD_LENGTH:,} is the most")
             return self._scalar(event)
         return self._mapping(key) if isinstance(event, self._kinds.MappingStartEvent) else self._sequence(key)
 

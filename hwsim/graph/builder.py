@@ -406,12 +406,15 @@ class GraphBuilder:
             raise NetError(
                 f"{where}tensor {tensor.name!r}: dtype = {tensor.dtype!r}: must be one of {', '.join(DTYPES)}"
             )
-        if len(tensor.shape) > MAX_RANK or elements(tensor.shape) > MAX_ELEMENTS:
-            raise NetError(
-                f"{where}tensor {tensor.name!r}: shape {tensor.shape}: at most {MAX_RANK} axes and 2^40 elements"
-            )
+        if len(tensor.shape) > MAX_RANK:
+            raise NetError(f"{where}tensor {tensor.name!r} has {len(tensor.shape)} axes: at most {MAX_RANK}")
+        if elements(tensor.shape) > MAX_ELEMENTS:
+            raise NetError(f"{where}tensor {tensor.name!r}: shape {tensor.shape}: at most 2^40 elements")
         if min(tensor.shape, default=1) < 1:
             raise NetError(f"{where}tensor {tensor.name!r}: shape {tensor.shape}: every size must be >= 1")
+        if tensor.file_axes is not None and sorted(tensor.file_axes) != list(range(len(tensor.shape))):
+            rule = f"must order its {len(tensor.shape)} axes"
+            raise NetError(f"{where}tensor {tensor.name!r}: file_axes = {tensor.file_axes}: {rule}")
         self._tensors[tensor.name] = tensor
 
 

@@ -197,7 +197,7 @@ def _producers(layers: Iterable[Layer]) -> dict[str, Layer]:
 def _check_references(graph: Graph, producers: Mapping[str, Layer]) -> None:
     """Check that names are unique and that every tensor read is an input, a constant or somebody's output."""
     if not graph.layers:
-        raise NetError(f"net {graph.name!r} has no layers")
+        raise NetError(f"net {graph.name!r} has no layers between its inputs and its outputs")
     names: set[str] = set()
     for layer in graph.layers:
         if layer.name in names:

@@ -7,7 +7,7 @@ never becomes a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +35,30 @@ Array = np.ndarray[Any, Any]
 MAX_FOLDED_ELEMENTS = 2**24
 """Results larger than this and larger than their inputs are left to the graph, so that a few bytes of a file cannot ask
 for gigabytes."""
+
+MAX_FOLDED_BYTES = 2**28
+"""What all results of a file's folding may take together, beside a few times its stored values."""
+
+
+class FoldingRoom:
+    """Counts what folding makes: a file of many small folded operators must not fill the memory either."""
+
+    def __init__(self, stored_bytes: int) -> None:
+        self._left = MAX_FOLDED_BYTES + 16 * stored_bytes
+
+    def take(self, inputs: Iterable[Array | None], outputs: Iterable[Array]) -> None:
+        """Note results; those that show an input's own bytes take nothing.
+
+        Raises:
+            ValueError: There is no room left.
+        """
+        known = [array for array in inputs if array is not None]
+        for output in outputs:
+            if not any(np.may_share_memory(output, array) for array in known):
+                self._left -= output.nbytes
+        if self._left < 0:
+            raise ValueError("constants computed from constants take too much memory; fold them before export")
+
 
 # Moving values does not look at them, so these fold whatever the quantisation; arithmetic on stored values does not.
 MOVES = (Concat, Gather, Reshape, Slice, Split, Transpose)
@@ -64,6 +88,8 @@ def _fold(op: Op, inputs: Sequence[Array]) -> tuple[Array, ...] | None:
     first = inputs[0]
     match op:
         case Concat(activation=None):
+            if sum(x.size for x in inputs) > max(MAX_FOLDED_ELEMENTS, sum({id(x): x.size for x in inputs}.values())):
+                return None
             return (np.concatenate([np.asarray(x) for x in inputs], op.axis),)
         case Split():
             return tuple(np.split(first, np.cumsum(op.sizes)[:-1], op.axis))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import ModelFileError, UsageError, did_you_mean
+from hwsim.files import need_regular
 from hwsim.graph import Graph
 from hwsim.importers.batching import with_batch
 from hwsim.importers.catalogue import build_net, net_names
@@ -88,12 +89,12 @@ def inspect_operators(source: str | Path) -> list[OperatorRow]:
     """
     path = _file(source)
     kind = _format(path) if path is not None else "catalogue"
-    if path is not None and kind == "ONNX":
-        from hwsim.importers.onnx_file import onnx_operators
-
-        return [OperatorRow(row.operator, row.count, row.known, row.first) for row in onnx_operators(path)]
     found: list[tuple[str, str, bool]]
-    if path is not None and kind == "TFLite":
+    if path is not None and kind == "ONNX":
+        from hwsim.importers.onnx_check import onnx_operators
+
+        found = onnx_operators(path)
+    elif path is not None and kind == "TFLite":
         from hwsim.importers.tflite_file import tflite_operators_of
 
         found = tflite_operators_of(path)
@@ -138,6 +139,7 @@ def _format(path: Path) -> str:
     Raises:
         ModelFileError: The extension is not one hwsim reads, the content is of another format, or it can't be read.
     """
+    need_regular(path, ModelFileError)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from hwsim.errors import ModelFileError, UnknownOperatorError
+from hwsim.errors import ModelFileError, NetError, UnknownOperatorError, UsageError
 from hwsim.graph import Graph, Layer, Quantization, fold_batch_norm, fuse_activations
 from hwsim.graph import ops as gops
 from hwsim.importers import onnx_ops_conv, onnx_ops_elementwise, onnx_ops_layout, onnx_ops_linear
-from hwsim.importers.onnx_fold import FOLDED_OPERATORS, fold_nodes
+from hwsim.importers.onnx_fold import FOLDED_OPERATORS, Folding
 from hwsim.importers.onnx_layout import Activation, channel_last, plain
 from hwsim.importers.onnx_node import UINT8_TO_INT8, Node, OnnxFile, Port, writers
 from hwsim.importers.onnx_patterns import recognise
 from hwsim.importers.onnx_qdq import QLINEAR_OPERATORS, collapse, expand_qlinear, quantization
-from hwsim.importers.onnx_read import is_narrowed, need_text, operator, read_model, resolve
+from hwsim.importers.onnx_read import is_narrowed, read_model, resolve
 from hwsim.importers.onnx_shapes import declared_outputs
 from hwsim.importers.onnx_translate import TRANSLATORS, Translation, UnsupportedFormError
 
@@ -41,16 +42,6 @@ PASSING = frozenset(
 LISTED = 5  # names that a warning lists before it says how many more there are
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorRow:
-    """An operator type of a file, for ``hwsim check``."""
-
-    operator: str
-    count: int
-    known: bool
-    first: str
-
-
 def load_onnx(
     path: str | os.PathLike[str],
     *,
@@ -68,70 +59,124 @@ def load_onnx(
 
     Raises:
         ModelFileError: The file is absent, broken, of another format, or reaches outside its folder.
+            Also where shapes do not match.
         UnknownOperatorError: It holds operators that hwsim does not know; all are listed.
-        NetError: Shapes do not match.
         UsageError: ``batch`` or ``dims`` does not suit the file.
         MissingExtraError: onnx is not installed.
     """
     path = Path(path)
-    model = read_model(path)
-    file = resolve(path, model, batch, dims)
-    warnings = ["double and bfloat16 values are held as float32"] if is_narrowed(model) else []
-    file.nodes = _in_order(path, file)
-    _check_known(path, file.nodes, allow_unknown)
+    with naming(path):
+        model = read_model(path)
+        file = resolve(path, model, batch, dims)
+        warnings = ["double and bfloat16 values are held as float32"] if is_narrowed(model) else []
+        file.nodes = in_order(path, file)
+        _check_known(path, file.nodes, allow_unknown)
+        work = prepare(path, file)
+        translate(work, model, allow_unknown)
+        if work.unknown:
+            if not allow_unknown:
+                raise UnknownOperatorError(_unknown_sentence(path, work.unknown))
+            names = _listed([f"{word} ({len(nodes)}x)" for word, nodes in work.unknown.items()])
+            warnings.append(f"unknown operators are counted as zero: {names}")
+        return finish(work, warnings)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file before what a layer's shape rule says; what the readers say names it already."""
+    try:
+        yield
+    except (ModelFileError, UsageError):
+        raise
+    except NetError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A file whose nodes are translated, as far as hwsim knows them.
+
+    Attributes:
+        translation: The tensors made.
+        file: The nodes left after folding and putting together.
+        dead: Names of nodes that no output depends on.
+        unknown: Nodes that hwsim does not know, by operator and form; filled while translating.
+    """
+
+    translation: Translation
+    file: OnnxFile
+    dead: list[str]
+    unknown: dict[str, list[Node]] = field(default_factory=dict)
+
+
+def prepare(path: Path, file: OnnxFile) -> Translated:
+    """Return a file ready to translate: dead nodes dropped, constants folded, layers put together, int8 taken in."""
     ends = [port.name for port in file.outputs]
-    file.nodes, dead = _live(file.nodes, ends)
-    file.nodes = expand_qlinear(file.nodes, file.constants)
-    file.nodes = fold_nodes(str(path), file.nodes, file.constants)
-    file.nodes = recognise(file.nodes, file.constants, ends)
+    nodes, dead = _live(file.nodes, ends)
+    folding = Folding(str(path), file.constants)
+    nodes = folding.fold_all(expand_qlinear(nodes, file.constants))
+    file.nodes = recognise(nodes, file.constants, ends)
     codes = _codes(file)
     file.nodes, _ = _live(collapse(file.nodes, file.constants, ends), ends)
-
-    t = Translation(str(path), file)
-    _add_inputs(t, file, codes)
-    unknown = _translate(t, file, model, allow_unknown)
-    if unknown:
-        if not allow_unknown:
-            raise UnknownOperatorError(_unknown_sentence(path, unknown))
-        names = _listed([f"{word} ({len(nodes)}x)" for word, nodes in unknown.items()])
-        warnings.append(f"unknown operators are counted as zero: {names}")
-    outputs = _outputs(t, file, warnings)
-    graph, dropped = t.builder.finish(outputs, ())
-    known_names = {node.name for node in file.nodes}
-    dead += [name for name in dropped if name in known_names]
-    if dead:
-        warnings.append(f"nothing reads the result of {_listed([repr(name) for name in dead])}: left out")
-    graph = _with_channel_shuffles(fuse_activations(fold_batch_norm(graph)))
-    quantised = any(tensor.quant is not None for tensor in graph.tensors.values())
-    return replace(graph, warnings=(*graph.warnings, *warnings), rounding="onnx" if quantised else "tflite")
+    translation = Translation(file, folding)
+    _add_inputs(translation, file, codes)
+    return Translated(translation, file, dead)
 
 
-def onnx_operators(path: str | os.PathLike[str]) -> list[OperatorRow]:
-    """Return the file's operator types with their counts, whether hwsim knows them, and the first node of each.
+def translate(work: Translated, model: Any, allow_unknown: bool) -> None:
+    """Translate every node; those that hwsim does not know are noted, and stood in for where their shapes are known.
 
     Raises:
-        ModelFileError: See ``load_onnx``.
-        MissingExtraError: onnx is not installed.
+        ModelFileError: A node is malformed, or an unknown one whose shapes the file does not state is allowed.
     """
-    found: dict[str, list[str]] = {}
-    path = Path(path)
-    for node in read_model(path).graph.node:
-        need_text(path, node.name, node.op_type, node.domain)
-        found.setdefault(operator(node), []).append(node.name or next(iter(node.output), ""))
-    return [OperatorRow(op, len(names), _is_known(op), names[0]) for op, names in found.items()]
+    t, file, unknown = work.translation, work.file, work.unknown
+    declared: dict[str, Port] | None = None
+    for node in file.nodes:
+        try:
+            t.run(node)
+        except UnsupportedFormError as error:
+            unknown.setdefault(f"{node.op} {error}".strip(), []).append(node)
+            if declared is None:
+                declared = declared_outputs(t.where, model, file)
+            if not _add_unknown(t, node, declared):
+                if allow_unknown:
+                    raise ModelFileError(
+                        f"{t.where}: node {node.name!r} ({node.op}): unknown operator whose output shapes the file "
+                        "does not state; add them to its value_info"
+                    ) from None
+                break  # nothing after it can be translated, and the error below names what was found
+
+
+def finish(work: Translated, warnings: Iterable[str] = ()) -> Graph:
+    """Return the graph of a file that is translated.
+
+    Raises:
+        NetError: It is no net: disconnected, without outputs, or an output that nothing writes.
+    """
+    told = list(warnings)
+    outputs = _outputs(work.translation, work.file, told)
+    graph, dropped = work.translation.builder.finish(outputs, ())
+    known_names = {node.name for node in work.file.nodes}
+    dead = work.dead + [name for name in dropped if name in known_names]
+    if dead:
+        told.append(f"nothing reads the result of {_listed([repr(name) for name in dead])}: left out")
+    graph = _with_channel_shuffles(fuse_activations(fold_batch_norm(graph)))
+    quantised = any(tensor.quant is not None for tensor in graph.tensors.values())
+    return replace(graph, warnings=(*graph.warnings, *told), rounding="onnx" if quantised else "tflite")
+
+
+def is_known(op: str) -> bool:
+    """Return whether hwsim knows an operator type, in one form at least."""
+    return op in TRANSLATORS or op in FOLDED_OPERATORS or op in QLINEAR_OPERATORS
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
-def _is_known(op: str) -> bool:
-    return op in TRANSLATORS or op in FOLDED_OPERATORS or op in QLINEAR_OPERATORS
-
-
 def _check_known(path: Path, nodes: Iterable[Node], allow_unknown: bool) -> None:
     unknown: dict[str, list[Node]] = {}
     for node in nodes:
-        if not _is_known(node.op):
+        if not is_known(node.op):
             unknown.setdefault(node.op, []).append(node)
     if unknown and not allow_unknown:
         raise UnknownOperatorError(_unknown_sentence(path, unknown))
@@ -154,8 +199,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def _in_order(path: Path, file: OnnxFile) -> list[Node]:
-    """Return the nodes so that writers come before readers; a file in order stays as it is."""
+def in_order(path: Path, file: OnnxFile) -> list[Node]:
+    """Return the nodes so that writers come before readers; a file in order stays as it is.
+
+    Raises:
+        ModelFileError: They form a cycle.
+    """
     made = {*file.constants, *(port.name for port in file.inputs), ""}
     for node in file.nodes:
         if not made.issuperset(node.inputs):
@@ -228,27 +277,6 @@ def _meets_image(t: Translation, name: str) -> bool:
                 seen.update(fresh)
                 waiting += fresh
     return False
-
-
-def _translate(t: Translation, file: OnnxFile, model: Any, allow_unknown: bool) -> dict[str, list[Node]]:
-    """Translate every node and return those that hwsim does not know, by operator and form."""
-    unknown: dict[str, list[Node]] = {}
-    declared: dict[str, Port] | None = None
-    for node in file.nodes:
-        try:
-            t.run(node)
-        except UnsupportedFormError as error:
-            unknown.setdefault(f"{node.op} {error}".strip(), []).append(node)
-            if declared is None:
-                declared = declared_outputs(t.where, model, file)
-            if not _add_unknown(t, node, declared):
-                if allow_unknown:
-                    raise ModelFileError(
-                        f"{t.where}: node {node.name!r} ({node.op}): unknown operator whose output shapes the file "
-                        "does not state; add them to its value_info"
-                    ) from None
-                break  # nothing after it can be translated, and the error below names what was found
-    return unknown
 
 
 def _add_unknown(t: Translation, node: Node, declared: Mapping[str, Port]) -> bool:

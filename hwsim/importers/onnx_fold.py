@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from hwsim.errors import ModelFileError
+from hwsim.importers.constant_folding import FoldingRoom
 from hwsim.importers.onnx_node import Array, Const, Node, Stored, as_int8, dequantized
 
-MAX_FOLDED = 2**27  # elements; what is larger is no shape arithmetic, and a hostile file must not eat the memory
+MAX_FOLDED = 2**24  # elements; what is larger is no shape arithmetic, and a hostile file must not eat the memory
 FROM_ONNX_TYPE = {
     1: np.float32,
     2: np.uint8,
@@ -73,39 +74,47 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def fold(where: str, node: Node, constants: Mapping[str, Const]) -> list[Const] | None:
-    """Return a node's outputs, or None where an input is no constant or the operator is not one of these.
+class Folding:
+    """Computes nodes of constants alone, and adds what they write to the file's constants.
 
-    Raises:
-        ModelFileError: The operator cannot be computed on these values, or the result is enormous.
+    Attributes:
+        where: The file, for what goes wrong.
+        constants: Known values by name; grows.
     """
-    if any(name and name not in constants for name in node.inputs):
-        return None
-    if node.op == "DequantizeLinear":
-        return [_dequantize(where, node, constants)]
-    rule = _RULES.get(node.op)
-    if rule is None:
-        return None
-    inputs = [constants[name].array if name else None for name in node.inputs]
-    try:
-        with np.errstate(all="ignore"):
-            outputs = rule(node, inputs)
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelFileError(f"{where}: node {node.name!r} ({node.op}) cannot be computed: {reason}") from None
-    return [Const(name, np.asarray(array)) for name, array in zip(node.outputs, outputs, strict=False)]
 
+    def __init__(self, where: str, constants: dict[str, Const]) -> None:
+        self.where, self.constants = where, constants
+        self._room = FoldingRoom(sum(const.array.nbytes for const in constants.values()))
 
-def fold_nodes(where: str, nodes: Sequence[Node], constants: dict[str, Const]) -> list[Node]:
-    """Add to ``constants`` what nodes of constants alone compute, and return the other nodes."""
-    kept = []
-    for node in nodes:
-        folded = fold(where, node, constants)
-        if folded is None:
-            kept.append(node)
-        else:
-            constants.update((const.name, const) for const in folded)
-    return kept
+    def fold(self, node: Node) -> bool:
+        """Compute a node; return False where an input is no constant or the operator is not one of these.
+
+        Raises:
+            ModelFileError: The operator cannot be computed on these values, or the result is enormous.
+        """
+        if any(name and name not in self.constants for name in node.inputs):
+            return False
+        rule = _RULES.get(node.op)
+        if rule is None and node.op != "DequantizeLinear":
+            return False
+        inputs = [self.constants[name].array if name else None for name in node.inputs]
+        try:
+            if rule is None:
+                made = [_dequantize(self.where, node, self.constants)]
+            else:
+                with np.errstate(all="ignore"):
+                    outputs = map(np.asarray, rule(node, inputs))
+                    made = [Const(name, array) for name, array in zip(node.outputs, outputs, strict=False)]
+            self._room.take(inputs, [const.array for const in made])
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelFileError(f"{self.where}: node {node.name!r} ({node.op}) cannot be computed: {reason}") from None
+        self.constants.update((const.name, const) for const in made)
+        return True
+
+    def fold_all(self, nodes: Sequence[Node]) -> list[Node]:
+        """Compute the nodes that can be, in order, and return the others."""
+        return [node for node in nodes if not self.fold(node)]
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -119,14 +128,17 @@ def _rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def _bounded(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape as a tuple of ints, refusing negative sizes and enormous results."""
+def _bounded(shape: Sequence[int], free: int = 0) -> tuple[int, ...]:
+    """Return a shape as a tuple of ints, refusing negative sizes and enormous results.
+
+    ``free`` is what the inputs hold anyway: a result that is no larger is no bomb.
+    """
     sizes = tuple(int(size) for size in shape)
     count = 1
     for size in sizes:
         count *= size
-    if min(sizes, default=0) < 0 or count > MAX_FOLDED:
-        raise ValueError(f"a constant of shape {sizes}")
+    if min(sizes, default=0) < 0 or count > max(MAX_FOLDED, free):
+        raise ValueError(f"a constant of shape {sizes} is too large")
     return sizes
 
 
@@ -141,14 +153,14 @@ def _axes(node: Node, inputs: Sequence[Any], index: int = 1) -> list[int] | None
 
 @_rule(*_ELEMENTWISE)
 def _elementwise(node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
-    _bounded(np.broadcast_shapes(*(array.shape for array in inputs)))
+    _bounded(np.broadcast_shapes(*(array.shape for array in inputs)), max(array.size for array in inputs))
     return [_ELEMENTWISE[node.op](*inputs)]
 
 
 @_rule("Div", "Mod")
 def _divide(node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
     a, b = inputs
-    _bounded(np.broadcast_shapes(a.shape, b.shape))
+    _bounded(np.broadcast_shapes(a.shape, b.shape), max(a.size, b.size))
     if a.dtype.kind not in "iu":
         return [np.fmod(a, b) if node.op == "Mod" else np.divide(a, b)]
     if not np.all(b):
@@ -211,7 +223,7 @@ def _cast(node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
 def _gather(node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
     data, indices = inputs
     axis = node.attrs.get("axis", 0)
-    _bounded((data.size // max(data.shape[axis], 1), indices.size))
+    _bounded((data.size // max(data.shape[axis], 1), indices.size), data.size)
     return [np.take(data, indices.astype(np.int64), axis=axis)]
 
 
@@ -238,6 +250,7 @@ def slices(node: Node, inputs: Sequence[Any], rank: int) -> tuple[slice, ...]:
 
 @_rule("Concat")
 def _concat(node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
+    _bounded([sum(array.size for array in inputs)], sum({id(array): array.size for array in inputs}.values()))
     return [np.concatenate(inputs, axis=node.attrs["axis"])]
 
 
@@ -330,7 +343,7 @@ def _nonzero(_node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
 @_rule("MatMul")
 def _matmul(_node: Node, inputs: Sequence[Any]) -> Sequence[Array]:
     a, b = inputs
-    _bounded((*a.shape[:-1], *b.shape[-1:]))
+    _bounded((*a.shape[:-1], *b.shape[-1:]), max(a.size, b.size))
     return [np.matmul(a, b)]
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from hwsim.errors import MissingExtraError, ModelFileError, UsageError, did_you_mean
+from hwsim.files import need_regular
 from hwsim.graph import DType, Shape
+from hwsim.importers.onnx_functions import inlined
 from hwsim.importers.onnx_node import Array, Const, Node, OnnxFile, Port
 
 MAX_BYTES = 2**31 - 1  # protobuf refuses larger messages
@@ -64,11 +66,7 @@ def read_model(path: Path) -> Any:
         raise ModelFileError(f"{path}: is no ONNX model, or is broken (its protobuf does not parse)") from None
     if not model.graph.node:
         raise ModelFileError(f"{path}: holds no operators")
-    if model.functions:
-        from onnx.inliner import inline_local_functions
-
-        model = inline_local_functions(model)
-    return model
+    return inlined(path, model) if model.functions else model
 
 
 def resolve(
@@ -120,8 +118,9 @@ def read_nodes(path: Path, graph: Any, opset: int) -> Iterator[Node]:
 
 
 def operator(node: Any) -> str:
-    """Return a node's operator type, with its domain unless that is ONNX's own."""
-    return str(node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}")
+    """Return a node's operator type, with its domain unless that is ONNX's own, in printable characters."""
+    name = str(node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}")
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def is_narrowed(model: Any) -> bool:
@@ -158,7 +157,8 @@ def read_tensor(path: Path, tensor: Any) -> Array:
     except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelFileError(
-            f"{path}: tensor {tensor.name!r} of {list(tensor.dims)} elements is broken ({reason})"
+            f"{path}: tensor {tensor.name!r} of element type {tensor.data_type} and shape {list(tensor.dims)} is "
+            f"broken ({reason})"
         ) from None
     if tensor.data_type in (TensorProto.DOUBLE, TensorProto.BFLOAT16):
         return array.astype(np.float32)
@@ -178,10 +178,10 @@ def need_text(path: Path, *names: object) -> None:
 
 
 def _bytes(path: Path) -> bytes:
+    size = need_regular(path, ModelFileError)
+    if size > MAX_BYTES:
+        raise ModelFileError(f"{path}: {size} bytes, more than the 2 GiB of an ONNX file; use external data")
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ModelFileError(f"{path}: {size} bytes, more than the 2 GiB of an ONNX file; use external data")
         data = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
@@ -241,6 +241,8 @@ def _read_external(path: Path, tensor: Any) -> None:
         if not source.is_relative_to(folder):
             raise ModelFileError(f"{where} lies outside the model's folder: refused; put the file beside the model")
         offset = int(fields.get("offset", "0"))
+        if source.exists() and not source.is_file():
+            raise ModelFileError(f"{where}: is not a regular file")
         with source.open("rb") as file:
             size = source.stat().st_size
             length = int(fields.get("length", str(size - offset)))

@@ -10,7 +10,7 @@ import numpy as np
 from hwsim.errors import ModelFileError
 from hwsim.graph import DType, Quantization, Shape, elements
 from hwsim.graph import ops as gops
-from hwsim.importers.onnx_fold import fold, shape_slice
+from hwsim.importers.onnx_fold import Folding, shape_slice
 from hwsim.importers.onnx_layout import Activation, OnnxBuilder, channel_last, plain
 from hwsim.importers.onnx_node import Array, Const, Node, OnnxFile, readers
 
@@ -35,9 +35,9 @@ def onnx_op(*names: str) -> Callable[[Translator], Translator]:
 class Translation:
     """The file's tensors as far as they are translated, and how translators read and write them."""
 
-    def __init__(self, where: str, file: OnnxFile) -> None:
-        self.where, self.opset = where, file.opset
-        self.constants = file.constants
+    def __init__(self, file: OnnxFile, folding: Folding) -> None:
+        self.where, self.opset = folding.where, file.opset
+        self.constants, self._folding = folding.constants, folding
         self.values: dict[str, Activation] = {}
         self.readers = readers(file.nodes)
         self._outputs = frozenset(port.name for port in file.outputs)
@@ -232,9 +232,7 @@ class Translation:
             array: Array = shape_slice(node, shape) if node.op == "Shape" else np.asarray(elements(shape), np.int64)
             self.constants[node.outputs[0]] = Const(node.outputs[0], array)
             return
-        folded = fold(self.where, node, self.constants)
-        if folded is not None:
-            self.constants.update((const.name, const) for const in folded)
+        if self._folding.fold(node):
             return
         if node.op not in TRANSLATORS:
             raise UnsupportedFormError("")

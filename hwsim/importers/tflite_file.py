@@ -7,7 +7,7 @@ reference kernels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,16 +57,21 @@ def load_tflite(
     net, problems, error = _translate(path, file, shapes, overridden=overridden)
     if problems and not allow_unknown:
         raise UnknownOperatorError(_listing(path, problems))
-    if error is not None:
-        raise ModelFileError(f"{path}: {error}")
     warnings = [
         f"operator {problem.operator} of layer {problem.layer!r} is unknown: it counts nothing" for problem in problems
     ]
+    return _graph(path, net, error, warnings)
+
+
+def _graph(path: Path, net: TfliteImport, error: NetError | None, warnings: Sequence[str] = ()) -> Graph:
+    """Return the graph of a file that is translated, unless ``error`` went wrong with that."""
     try:
-        outputs = [net.constant(net.names[index]) for index in file.outputs]
+        if error is not None:
+            raise error
+        outputs = [net.constant(net.names[index]) for index in net.file.outputs]
         return net.builder.build(outputs, warnings=[*_remarks(path, net), *warnings])
-    except NetError as error:
-        raise ModelFileError(f"{path}: {error}") from None
+    except NetError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
 
 
 def tflite_tensor_indices(path: str | Path) -> dict[str, int]:
@@ -86,7 +91,9 @@ def tflite_operators_of(path: str | Path) -> list[tuple[str, str, bool]]:
     """
     path = Path(path)
     file = read_tflite(path)
-    net, problems, _ = _translate(path, file, _input_shapes(file, {}, None), overridden=False)
+    net, problems, error = _translate(path, file, _input_shapes(file, {}, None), overridden=False)
+    if not problems:  # what goes wrong after an unknown operator may come from its shapes
+        _graph(path, net, error)
     unknown = {problem.index for problem in problems}
     return [
         (op.operator, net.layer_name(op), op.operator in TRANSLATIONS and op.index not in unknown)
@@ -143,11 +150,25 @@ def _translate(
                 net.builder.input(net.names[index], shape, net.format_of(tensor), quant=tensor.quant)
             except UnsupportedError as error:
                 raise NetError(f"input {tensor.name!r}: {error}") from None
+        _check_order(net, file)
         for op in file.operators:
             _translate_operator(net, op, problems)
     except NetError as error:
         return net, problems, error
     return net, problems, None
+
+
+def _check_order(net: TfliteImport, file: FileGraph) -> None:
+    """Check that each tensor is written before it is read: TFLite runs operators as they stand."""
+    writer: dict[int, FileOperator] = {}
+    for op in file.operators:
+        for index in op.outputs:
+            writer.setdefault(index, op)
+    for op in file.operators:
+        for index in op.inputs:
+            if index in writer and writer[index].index >= op.index:
+                later = "itself" if writer[index] is op else f"layer {net.layer_name(writer[index])!r} after it"
+                raise NetError(f"layer {net.layer_name(op)!r} reads tensor {net.names[index]!r}, which {later} writes")
 
 
 def _translate_operator(net: TfliteImport, op: FileOperator, problems: list[_Problem]) -> None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwsim.errors import NetError
 from hwsim.graph import DType, Graph, GraphBuilder, Quantization, Shape, ops
 from hwsim.graph.ops import FusedActivation, Op, ShapeMismatchError
-from hwsim.importers.constant_folding import MOVES, Array, fold, numpy_dtype
+from hwsim.importers.constant_folding import MOVES, Array, FoldingRoom, fold, numpy_dtype
 from hwsim.importers.tflite_names import LayerNames, tensor_names
 from hwsim.importers.tflite_reader import FileGraph, FileOperator, FileTensor
 from hwsim.importers.tflite_schema import FUSED_ACTIVATIONS
@@ -59,6 +60,7 @@ class TfliteImport:
         self._formats: dict[str, tuple[DType, Quantization | None]] = {}
         self._constants: set[str] = set()
         self._relaid: dict[str, str] = {}
+        self._room = FoldingRoom(sum(tensor.raw.nbytes for tensor in file.tensors if tensor.raw is not None))
 
     # -- what is there ---------------------------------------------------------------------------------------------
 
@@ -134,7 +136,15 @@ class TfliteImport:
     # -- what is added ---------------------------------------------------------------------------------------------
 
     def know(self, name: str, values: Array, dtype: DType, quant: Quantization | None = None) -> str:
-        """Take a tensor's values as known and return its name."""
+        """Take a tensor's values as known and return its name.
+
+        Raises:
+            NetError: All that is known takes too much memory.
+        """
+        try:
+            self._room.take((), (values,))
+        except ValueError as error:
+            raise NetError(f"tensor {name!r}: {error}") from None
         self._known[name] = values
         self._formats[name] = (dtype, quant)
         return name

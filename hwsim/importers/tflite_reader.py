@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.errors import ModelFileError
+from hwsim.files import need_regular
 from hwsim.graph import DType, Quantization, Shape, elements, packed_bytes
 from hwsim.graph.tensor import MAX_ELEMENTS
 from hwsim.importers.constant_folding import Array, numpy_dtype
@@ -95,9 +96,9 @@ def read_tflite(path: Path) -> FileGraph:
     Raises:
         ModelFileError: The file is absent, empty, truncated, damaged or of another format.
     """
+    if need_regular(path, ModelFileError) > MAX_FILE_BYTES:
+        raise ModelFileError(f"{path}: is larger than 4 GiB, which no TFLite file is")
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelFileError(f"{path}: is larger than 4 GiB, which no TFLite file is")
         content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -151,6 +152,8 @@ class _Reader:
             self._operator_name(self.model.OperatorCodes(i))
             for i in range(self._count(self.model.OperatorCodesLength(), "operator codes"))
         ]
+        if not subgraph.OutputsLength():
+            raise ModelFileError("its main subgraph has no outputs")
         return FileGraph(
             tensors=tuple(self._tensor(i, subgraph.Tensors(i)) for i in range(tensors)),
             operators=tuple(self._operator(i, subgraph.Operators(i), codes, tensors) for i in range(operators)),
@@ -185,7 +188,8 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = self.operator_names.get(number, f"operator code {number}")
         if name == "CUSTOM":
-            return _text(code.CustomCode()) or name
+            custom = _text(code.CustomCode()) or name
+            return custom if custom.isprintable() else ascii(custom)[1:-1]
         return name
 
     def _operator(self, index: int, record: Any, codes: list[str], tensors: int) -> FileOperator:
@@ -228,8 +232,13 @@ class _Reader:
         name = _text(record.Name())
         shape = self._vector(record.ShapeAsNumpy())
         signature = self._vector(record.ShapeSignatureAsNumpy()) or shape
-        if len(signature) != len(shape) or min(signature, default=0) < -1 or elements(shape) > MAX_ELEMENTS:
-            raise ModelFileError(f"tensor {name!r} has shape {shape} and shape signature {signature}")
+        if len(signature) != len(shape) or min(signature, default=0) < -1 or min(shape, default=0) < 0:
+            raise ModelFileError(
+                f"tensor {name!r} has shape {shape} and shape signature {signature}: they need equally many sizes, all "
+                ">= 0 (-1 in the signature alone)"
+            )
+        if elements(shape) > MAX_ELEMENTS:
+            raise ModelFileError(f"tensor {name!r} has shape {shape}: at most 2^40 elements")
         type_name = self.type_names.get(record.Type(), f"type {record.Type()}")
         dtype = _DTYPES.get(type_name)
         quant = None

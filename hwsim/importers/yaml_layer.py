@@ -169,8 +169,11 @@ def _role(role: str, value: Any) -> Any:
 
 
 def _outputs(layer: str, kind: str, given: Mapping[str, Any]) -> tuple[OutputRecord, ...]:
-    pieces = given.get({"split": "sizes", "unknown": "shapes"}.get(kind, ""))
+    key = {"split": "sizes", "unknown": "shapes"}.get(kind, "")
+    pieces = given.get(key)
     count = len(pieces) if isinstance(pieces, list) else 1
+    if not count:
+        raise ValueProblemError(f"{key} = []: must name one output at least")
     names = [layer] if count == 1 else [f"{layer}:{i}" for i in range(count)]
     value = given.get("writes", names)
     written = value if isinstance(value, list) else [value]

@@ -94,6 +94,8 @@ def typed(hint: Any, value: Any, name: str) -> Any:
         return float(value)
     if type(value) is not hint:
         raise ValueProblemError(f"{name} = {value!r}: must be {_WORDS[hint]}")
+    if value != value:
+        raise ValueProblemError(f"{name} = .nan: must be a number")
     return value
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from hwsim.errors import ModelFileError
+from hwsim.files import need_regular
 from hwsim.graph import Graph, Shape, elements
 
 Array = np.ndarray[Any, Any]
@@ -67,6 +68,7 @@ class Sidecar:
         self.path = folder / name
         if self.path.is_symlink():
             raise ModelFileError(f"weights = {name!r}: is a link; put the file itself beside the YAML")
+        need_regular(self.path, ModelFileError)
         try:
             self._archive = zipfile.ZipFile(self.path)
         except OSError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import ForwardError, UsageError
-from hwsim.files import write_whole
+from hwsim.files import need_regular, write_whole
 from hwsim.graph import Graph, Tensor
 from hwsim.reference.step import numpy_dtype
 
@@ -65,7 +65,7 @@ def load_inputs(graph: Graph, words: Iterable[str]) -> dict[str, NDArray[Any]]:
 
 def _read(path: Path) -> NDArray[Any]:
     try:
-        if path.stat().st_size > MAX_INPUT_BYTES:
+        if need_regular(path, ForwardError) > MAX_INPUT_BYTES:
             raise ForwardError(f"{path}: has more than {MAX_INPUT_BYTES:,} bytes")
         # mmap first: a header that lies about its size then fails before memory is taken.
         array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -86,6 +86,15 @@ def need_positive(**values: int | tuple[int, ...]) -> None:
                 raise ShapeMismatchError(f"{name} = {value}: must be >= 1")
 
 
+WEIGHT_DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int4")
+
+
+def need_weights(filter_: Spec) -> None:
+    """Raise ``ShapeMismatchError`` unless a filter is of a type that products are made of."""
+    if filter_.dtype not in WEIGHT_DTYPES:
+        raise ShapeMismatchError(f"filter is {filter_.dtype}, must be one of {', '.join(WEIGHT_DTYPES)}")
+
+
 def need_no_crop(padding: Padding2d) -> None:
     """Raise ``ShapeMismatchError`` where padding is negative."""
     if min(map(min, padding)) < 0:

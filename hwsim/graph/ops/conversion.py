@@ -20,6 +20,8 @@ class Quantize(Op):
 
     def infer(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
         """Return the ofmap's spec; see ``Op.infer``."""
+        if "int" not in self.dtype:
+            raise ShapeMismatchError(f"dtype = {self.dtype}: must be an integer type")
         return (Spec(inputs[0].shape, self.dtype),)
 
     def ops(self, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> int:
@@ -75,4 +77,6 @@ class Unknown(Op):
         """Return the outputs' specs as the file states them."""
         if len(self.shapes) != len(self.dtypes):
             raise ShapeMismatchError(f"{len(self.shapes)} shapes but {len(self.dtypes)} dtypes")
+        if not self.shapes:
+            raise ShapeMismatchError("has no outputs")
         return tuple(map(Spec, self.shapes, self.dtypes))

@@ -15,6 +15,7 @@ from hwsim.graph.ops.base import (
     need_no_crop,
     need_positive,
     need_rank,
+    need_weights,
     window_positions,
 )
 from hwsim.graph.tensor import Spec
@@ -25,6 +26,7 @@ NO_PADDING: Padding2d = ((0, 0), (0, 0))
 def _check_filter(filter_: Spec, bias: Spec | None, in_channels: int, groups: int) -> None:
     """Check a conv filter (K, R, S, C/groups) and its bias (K,) against the ifmap's channels."""
     need_rank(filter_, 4, "filter")
+    need_weights(filter_)
     out_channels, per_group = filter_.shape[0], filter_.shape[3]
     if per_group * groups != in_channels:
         raise ShapeMismatchError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.graph.ops.base import FusedActivation, Op, ShapeMismatchError, need_rank
+from hwsim.graph.ops.base import FusedActivation, Op, ShapeMismatchError, need_rank, need_weights
 from hwsim.graph.ops.elementwise import broadcast
 from hwsim.graph.tensor import Spec
 
@@ -25,6 +25,7 @@ class Dense(Op):
         """Return the ofmap's spec; see ``Op.infer``."""
         ifmap, filter_, *rest = inputs
         need_rank(filter_, 2, "filter")
+        need_weights(filter_)
         k, c = filter_.shape
         if not ifmap.shape or ifmap.shape[-1] != c:
             raise ShapeMismatchError(f"in_features = {c}, but its input has shape {ifmap.shape}")
