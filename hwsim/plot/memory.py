@@ -73,10 +73,10 @@ def plot_memory(report: Report, ax: Axes | None = None) -> Axes:
     title_report(paper, report, f"at most {human_bytes(report.arena_lower_bound_bytes)} alive at once")
     _name_layers(paper, report)
     handles = [Patch(facecolor=color) for color, _ in zip(SERIES, named, strict=False)]
-    labels = [f"{label(_writer(report, buffer), 20)} {human_bytes(buffer.size_bytes)}" for buffer in named]
+    labels = [f"{human_bytes(buffer.size_bytes)} {label(_writer(report, buffer), 20)}" for buffer in named]
     if others:
         handles.append(Patch(facecolor=FAINT_INK))
-        labels.append(f"{len(others)} more, {human_bytes(sum(buffer.size_bytes for buffer in others))}")
+        labels.append(f"{human_bytes(sum(buffer.size_bytes for buffer in others))} in {len(others)} more")
     paper.legend(handles, labels, f"alive while {label(report.peak_layer)} runs (dotted line)")
     _draw(axes, rest, PALE, factor)
     _draw(axes, others, FAINT_INK, factor)
