@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from hwsim.errors import NetError
-from hwsim.importers.onnx_file import finish, in_order, is_known, naming, prepare, translate
+from hwsim.importers.onnx_file import finish, in_order, is_known, naming, open_dims, prepare, translate
 from hwsim.importers.onnx_read import read_model, resolve
 
 
@@ -20,9 +20,10 @@ def onnx_operators(path: str | os.PathLike[str]) -> list[tuple[str, str, bool]]:
         MissingExtraError: onnx is not installed.
     """
     path = Path(path)
-    with naming(path):
+    with naming(path) as hints:
         model = read_model(path)
         file = resolve(path, model, None, None)
+        hints += open_dims(file)
         nodes = file.nodes
         file.nodes = in_order(path, file)
         work = prepare(path, file)

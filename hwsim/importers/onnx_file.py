@@ -65,10 +65,12 @@ def load_onnx(
         MissingExtraError: onnx is not installed.
     """
     path = Path(path)
-    with naming(path):
+    with naming(path) as hints:
         model = read_model(path)
         file = resolve(path, model, batch, dims)
+        hints += open_dims(file)
         warnings = ["double and bfloat16 values are held as float32"] if is_narrowed(model) else []
+        warnings += hints
         file.nodes = in_order(path, file)
         _check_known(path, file.nodes, allow_unknown)
         work = prepare(path, file)
@@ -82,14 +84,23 @@ def load_onnx(
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put the file before what a layer's shape rule says; what the readers say names it already."""
+def naming(path: Path) -> Iterator[list[str]]:
+    """Put the file before what a layer's shape rule says, and the hints that the caller collects after it."""
+    hints: list[str] = []
     try:
-        yield
-    except (ModelFileError, UsageError):
+        yield hints
+    except (UnknownOperatorError, UsageError):
         raise
     except NetError as error:
-        raise ModelFileError(f"{path}: {error}") from None
+        where = "" if isinstance(error, ModelFileError) else f"{path}: "  # what the readers say names it already
+        raise ModelFileError(f"{where}{'; '.join([str(error), *hints])}") from None
+
+
+def open_dims(file: OnnxFile) -> list[str]:
+    """Return what to know of axes that the file leaves open and nobody gave a size, if there are any."""
+    if not file.open_dims:
+        return []
+    return [f"the file leaves {_listed(file.open_dims)} open, taken as 1; --dim NAME=N sets a size"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Port:
 
 @dataclass(slots=True)
 class OnnxFile:
-    """A file read and resolved, ready to translate."""
+    """A file read and resolved, ready to translate; ``open_dims`` names axes of inputs that nobody gave a size."""
 
     name: str
     opset: int
@@ -89,6 +89,7 @@ class OnnxFile:
     constants: dict[str, Const]
     inputs: list[Port]
     outputs: list[Port]
+    open_dims: tuple[str, ...] = ()
 
 
 def writers(nodes: Iterable[Node]) -> dict[str, Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def resolve(
         raise ModelFileError(f"{path}: sparse initializers are not supported; store the weights densely")
     declared = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in declared]
+    _name_open_dims(inputs)
     sizes = _symbols(path, inputs, batch, dims or {})
     opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=1)
     if not 1 <= opset <= MAX_OPSET:
@@ -98,6 +99,7 @@ def resolve(
         constants=constants,
         inputs=[_input(path, value, sizes) for value in inputs],
         outputs=[Port(value.name, port_shape(value, sizes), _dtype(path, value)) for value in graph.output],
+        open_dims=_open_dims(inputs, sizes),
     )
 
 
@@ -315,6 +317,22 @@ def _attribute(path: Path, attribute: Any) -> Any:
     return [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in value]
 
 
+def _name_open_dims(inputs: Iterable[Any]) -> None:
+    """Name axes that a file leaves open without a word, or as −1: ``<input>.<axis>``."""
+    for value in inputs:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.dim_param and (not dim.HasField("dim_value") or dim.dim_value == -1):
+                dim.dim_param = f"{value.name}.{axis}"
+
+
+def _open_dims(inputs: Iterable[Any], sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the names of open axes without a size; a first axis is the batch, and one is what it usually is."""
+    shapes = [value.type.tensor_type.shape.dim for value in inputs]
+    batches = {dim.dim_param for shape in shapes for dim in shape[:1]}
+    names = (dim.dim_param for shape in shapes for dim in shape[1:])
+    return tuple(dict.fromkeys(name for name in names if name and name not in sizes and name not in batches))
+
+
 def _symbols(path: Path, inputs: list[Any], batch: int | None, dims: Mapping[str, int]) -> dict[str, int]:
     """Return the size of each symbolic dim that the caller sets."""
     known = {
@@ -343,8 +361,6 @@ def _symbols(path: Path, inputs: list[Any], batch: int | None, dims: Mapping[str
                     f"{path}: batch = {batch}: input {value.name!r} has a fixed batch of {shape[0].dim_value}"
                 )
             continue
-        if not shape[0].dim_param:
-            shape[0].dim_param = "batch"
         sizes.setdefault(shape[0].dim_param, batch)
     return sizes
 

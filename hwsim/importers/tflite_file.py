@@ -14,12 +14,17 @@ from pathlib import Path
 from hwsim.errors import ModelFileError, NetError, UnknownOperatorError, UsageError, did_you_mean
 from hwsim.graph import Graph, Shape, ops
 from hwsim.graph.ops import ShapeMismatchError
-from hwsim.importers import tflite_layout, tflite_operators, tflite_weighted
+from hwsim.importers import tflite_layout, tflite_operators, tflite_state, tflite_weighted
 from hwsim.importers.tflite_import import LiveBuilder, TfliteImport, UnsupportedError
 from hwsim.importers.tflite_names import tensor_names
 from hwsim.importers.tflite_reader import FileGraph, FileOperator, FileTensor, read_tflite
 
-TRANSLATIONS = {**tflite_operators.TRANSLATIONS, **tflite_layout.TRANSLATIONS, **tflite_weighted.TRANSLATIONS}
+TRANSLATIONS = {
+    **tflite_operators.TRANSLATIONS,
+    **tflite_layout.TRANSLATIONS,
+    **tflite_weighted.TRANSLATIONS,
+    **tflite_state.TRANSLATIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,15 @@ def load_tflite(
     shapes = _input_shapes(file, dims or {}, batch)
     overridden = batch is not None or bool(dims)
     net, problems, error = _translate(path, file, shapes, overridden=overridden)
+    open_axes = _open_axes(file, dims or {})
+    if error is not None and not problems:
+        error = NetError("; ".join([str(error), *open_axes]))
     if problems and not allow_unknown:
         raise UnknownOperatorError(_listing(path, problems))
     warnings = [
         f"operator {problem.operator} of layer {problem.layer!r} is unknown: it counts nothing" for problem in problems
     ]
-    return _graph(path, net, error, warnings)
+    return _graph(path, net, error, [*open_axes, *warnings])
 
 
 def _graph(path: Path, net: TfliteImport, error: NetError | None, warnings: Sequence[str] = ()) -> Graph:
@@ -68,7 +76,7 @@ def _graph(path: Path, net: TfliteImport, error: NetError | None, warnings: Sequ
     try:
         if error is not None:
             raise error
-        outputs = [net.constant(net.names[index]) for index in net.file.outputs]
+        outputs = dict.fromkeys([*(net.constant(net.names[index]) for index in net.file.outputs), *net.states])
         return net.builder.build(outputs, warnings=[*_remarks(path, net), *warnings])
     except NetError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
@@ -133,6 +141,19 @@ def _input_shapes(file: FileGraph, dims: Mapping[str, int], batch: int | None) -
     }
 
 
+def _open_axes(file: FileGraph, dims: Mapping[str, int]) -> list[str]:
+    """Return what to know of symbolic axes, but for the batch, that hold one and nobody gave a size."""
+    names = tensor_names(file.tensors)
+    found = [
+        f"{names[i]}.{axis}"
+        for i in file.inputs
+        if i >= 0
+        for axis, size in enumerate(file.tensors[i].shape)
+        if axis and file.tensors[i].signature[axis] < 0 and size <= 1 and f"{names[i]}.{axis}" not in dims
+    ]
+    return [f"the file leaves {', '.join(found)} open, taken as 1; --dim NAME=N sets a size"] if found else []
+
+
 def _translate(
     path: Path, file: FileGraph, shapes: Mapping[int, Shape], *, overridden: bool
 ) -> tuple[TfliteImport, list[_Problem], NetError | None]:
@@ -175,10 +196,12 @@ def _translate_operator(net: TfliteImport, op: FileOperator, problems: list[_Pro
     reason = ""
     try:
         if op.operator in TRANSLATIONS:
-            for index in op.outputs:
+            written = () if op.operator in tflite_state.WITHOUT_VALUES else op.outputs
+            for index in written:
                 net.format_of(net.file.tensors[index])
             TRANSLATIONS[op.operator](net, op)
-            _compare_shapes(net, op)
+            if written:
+                _compare_shapes(net, op)
             return
     except UnsupportedError as error:
         reason = str(error)
@@ -189,7 +212,9 @@ def _translate_operator(net: TfliteImport, op: FileOperator, problems: list[_Pro
 
 
 def _stand_in(net: TfliteImport, op: FileOperator) -> None:
-    """Add an unknown operator with the shapes the file gives."""
+    """Add an unknown operator with the shapes the file gives; one that writes nothing has no place in the graph."""
+    if not op.outputs:
+        return
     outputs = [net.file.tensors[index] for index in op.outputs]
     layer = ops.Unknown(
         operator=op.operator,
@@ -225,6 +250,10 @@ def _remarks(path: Path, net: TfliteImport) -> list[str]:
         remarks.append(
             f"{path.name} is hybrid: {'; '.join(kinds)} in {len(net.hybrid)} layers; "
             "the forward pass runs it as plain float"
+        )
+    if net.states:
+        remarks.append(
+            f"{len(net.states)} variables that the net keeps between runs are inputs here, and their new values outputs"
         )
     for dtype, count in net.dequantised.items():
         remarks.append(f"{count} constants stored as {dtype} are made float32 on loading, and counted as float32")

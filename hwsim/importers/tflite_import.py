@@ -52,6 +52,8 @@ class TfliteImport:
         self.warnings: list[str] = []
         self.hybrid: dict[str, str] = {}
         self.dequantised: dict[str, int] = {}
+        self.variables: dict[int, str | None] = {}  # a variable's handle -> the input it is read as
+        self.states: list[str] = []  # what is assigned to variables
         self._written: set[str] = set()
         self._index = {name: index for index, name in enumerate(self.names)}
         self._layer_names = LayerNames(file.operators, file.tensors)

@@ -71,13 +71,13 @@ class LayerNames:
 
     def __init__(self, operators: Sequence[FileOperator], tensors: Sequence[FileTensor]) -> None:
         self._tensors = tensors
-        self._roots = _common_roots([_paths(tensors[operator.outputs[0]].name) for operator in operators])
+        self._roots = _common_roots([_paths(self._tensor_name(operator)) for operator in operators])
         self._taken: set[str] = set()
         self._next: dict[str, int] = {}
 
     def name(self, operator: FileOperator) -> str:
         """Return a name that was not given before."""
-        paths = _paths(self._tensors[operator.outputs[0]].name)
+        paths = _paths(self._tensor_name(operator))
         base = name = _layer_name(operator.operator, paths, self._roots)
         while name in self._taken:
             number = self._next.get(base, 1)
@@ -85,6 +85,9 @@ class LayerNames:
             name = f"{base}_{number}"
         self._taken.add(name)
         return name
+
+    def _tensor_name(self, operator: FileOperator) -> str:
+        return self._tensors[operator.outputs[0]].name if operator.outputs else ""
 
 
 def _paths(name: str) -> list[list[str]]:

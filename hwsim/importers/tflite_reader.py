@@ -71,7 +71,10 @@ class FileTensor:
 
 @dataclass(frozen=True, slots=True)
 class FileOperator:
-    """An operator as the file states it; an input of −1 is left out. ``options`` are named as in the TFLite schema."""
+    """An operator as the file states it; an input of −1 is left out. ``options`` are named as in the TFLite schema.
+
+    An operator may have no outputs: it assigns a variable, or calls a subgraph that does.
+    """
 
     index: int
     operator: str
@@ -198,8 +201,8 @@ class _Reader:
         operator = codes[record.OpcodeIndex()]
         where = f"operator {index} ({operator})"
         outputs = self._indices(record.OutputsAsNumpy(), tensors, f"outputs of {where}")
-        if not outputs or min(outputs) < 0:
-            raise ModelFileError(f"{where} has no output")
+        if min(outputs, default=0) < 0:
+            raise ModelFileError(f"{where} leaves out an output")
         return FileOperator(
             index,
             operator,

@@ -284,7 +284,7 @@ def test_onnx(tmp_path: Path, name: str) -> None:
     assert told in sentence(path)
 
 
-@pytest.mark.parametrize("shape", [[0, 3], [-1, 3], [1, 2**40, 8], [1] * 9])
+@pytest.mark.parametrize("shape", [[0, 3], [1, -3], [1, 2**40, 8], [1] * 9])
 def test_onnx_input_sizes(tmp_path: Path, shape: list[int]) -> None:
     path = onnx_file(tmp_path / "net.onnx", [node("Relu", ["x"], ["y"])], shape=shape)
     told = sentence(path)

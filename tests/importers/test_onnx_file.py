@@ -137,6 +137,21 @@ def test_open_dims_are_one_unless_set(tmp_path: Path) -> None:
     assert load_onnx(path).tensors["y"].shape == (1, 1, 1, 4)
     assert load_onnx(path, batch=3).tensors["y"].shape == (3, 1, 1, 4)
     assert load_onnx(path, dims={"tokens": 7, "N": 2}).tensors["y"].shape == (2, 7, 1, 4)
+    assert load_onnx(path, dims={"tokens": 7, "x.2": 5}).tensors["y"].shape == (1, 7, 5, 4)
+    told = "the file leaves tokens, x.2 open, taken as 1; --dim NAME=N sets a size"
+    assert load_onnx(path, dims={"N": 2}).warnings == (told,)
+    assert load_onnx(path, dims={"tokens": 7, "x.2": 5}).warnings == ()  # a batch of one is nothing to tell
+
+
+def test_an_open_dim_that_does_not_suit_is_named(tmp_path: Path) -> None:
+    # Some exporters write an open size as -1; one is too small for the convolution.
+    path = save(tmp_path / "net.onnx", [node("Conv", "x w", "y")], [-1, 3, -1, 8], {"w": drawn(4, 3, 3, 3)})
+    with pytest.raises(
+        ModelFileError, match=r"window of 3 exceeds its input of 1 .*; the file leaves x\.2 open, taken"
+    ):
+        load_onnx(path)
+    assert load_onnx(path, dims={"x.2": 8}, batch=2).tensors["y"].file_axes is not None
+    assert load_onnx(path, dims={"x.2": 8}, batch=2).macs == 2 * 6 * 6 * 4 * 27
 
 
 def test_a_batch_without_a_name(tmp_path: Path) -> None:
