@@ -77,6 +77,113 @@ def depthwise_taps(filters: Array, dtype: type[np.floating[Any]] = np.float32) -
     return np.ascontiguousarray(filters[..., 0].transpose(1, 2, 0), dtype=dtype)
 
 
+class GemmConvolution:
+    """A convolution of one ifmap shape by blocked matrix products, its geometry worked out; see the module's docstring.
+
+    Args:
+        shape: Of the ifmap (N, H, W, C).
+        matrix: ``filter_matrix(...)``: (groups, R*S*C/groups, K/groups), float32 or float64; or with a bias row.
+        kernel: (R, S).
+        strides: (vertical, horizontal).
+        padding: ((top, bottom), (left, right)).
+        dilations: (vertical, horizontal).
+        pad_value: What stands in the padding; the zero point of a quantised ifmap.
+        splits: Inner bounds at which the reduction R*S*C/groups is cut; the parts are added in float64.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        matrix: Array,
+        *,
+        kernel: Pair,
+        strides: Pair = (1, 1),
+        padding: Padding = ((0, 0), (0, 0)),
+        dilations: Pair = (1, 1),
+        pad_value: float = 0.0,
+        splits: Sequence[int] = (),
+    ) -> None:
+        N, H, W, C = shape
+        G, self.depth, Kg = matrix.shape
+        self.matrix, self.kernel, self.strides, self.dilations = matrix, kernel, strides, dilations
+        self.padding, self.pad_value = padding, pad_value
+        P = output_size(H, kernel[0], strides[0], dilations[0], padding[0])
+        self.columns = output_size(W, kernel[1], strides[1], dilations[1], padding[1])
+        self.shape = (N, P, self.columns, G * Kg)
+        self.taps = kernel[0] * kernel[1] * (C // G)
+        self.bounds = (0, *splits, self.depth) if splits else ()
+        self.sum_dtype = np.dtype(np.float64) if splits else matrix.dtype
+        self.pointwise = is_pointwise(kernel, strides, padding)
+        if self.pointwise:
+            # Every pixel is a row of the product already: the images of a batch join into one tall matrix.
+            N, P = 1, N * H
+        row_bytes = self.columns * (G * Kg + (0 if self.pointwise else self.taps)) * matrix.itemsize
+        self.block = block_rows(P, self.columns, row_bytes)
+        reach = (kernel[0] - 1) * dilations[0] + 1
+        self.blocks = [
+            (image, start, stop, start * strides[0], (stop - 1) * strides[0] + reach)
+            for image, start, stop in blocks(N, P, self.block)
+        ]
+        self.most_rows = (self.block - 1) * strides[0] + reach
+
+    def __call__(self, x: Array, out: Array | None = None, epilogue: Epilogue | None = None) -> Array:
+        """Convolve.
+
+        Args:
+            x: Ifmap (N, H, W, C) of any dtype; it is cast to the dtype of the matrix block by block.
+            out: Ofmap (N, P, Q, K) of any dtype; a new one of the dtype of the matrix when None. Its pixels may lie
+                apart (channels of a wider ofmap) where no epilogue asks for more.
+            epilogue: Called per block as ``epilogue(acc, out)``; when None the accumulators are the result.
+
+        Returns:
+            ``out``.
+        """
+        Q, K = self.shape[2:]
+        if out is None:
+            out = np.empty(self.shape, self.matrix.dtype)
+        ofmap = out
+        if self.pointwise:
+            x, ofmap = x.reshape(1, -1, *x.shape[2:]), out.reshape(1, -1, Q, K)
+        sums = None if out.dtype == self.sum_dtype else np.empty((self.block, Q, K), self.sum_dtype)
+        load = RowLoader(x, self.most_rows, self.padding, self.pad_value, self.matrix.dtype)
+        columns = None if self.pointwise else np.empty((self.block, Q, self.depth), self.matrix.dtype)
+        if columns is not None and self.depth > self.taps:
+            columns[..., self.taps] = 1.0  # against the bias row
+        for image, start, stop, first, last in self.blocks:
+            loaded = load(image, first, last)
+            target = ofmap[image, start:stop]
+            acc = target if sums is None else sums[: stop - start]
+            self._multiply(loaded, columns, acc.reshape(-1, K))
+            if epilogue is not None:
+                epilogue(acc, target)
+            elif sums is not None:
+                target[...] = acc
+        return out
+
+    def _multiply(self, loaded: Array, columns: Array | None, acc: Array) -> None:
+        """Write the sums of a block of padded ifmap rows (H', W', C), unfolded in columns, to ``acc`` (rows*Q, K)."""
+        G, _, Kg = self.matrix.shape
+        pixels, Cg = len(acc), loaded.shape[2] // G
+        count_macs(pixels * G * Kg * self.taps)
+        rows = loaded if columns is None else columns[: pixels // self.columns]
+        matrix = rows.reshape(pixels, -1)
+        for group in range(G):
+            product = acc if G == 1 else acc[:, group * Kg : (group + 1) * Kg]
+            operand = matrix
+            if columns is not None:
+                _unfold(loaded, rows, group, Cg, self.kernel, self.strides, self.dilations)
+            elif G > 1:
+                operand = matrix[:, group * Cg : (group + 1) * Cg]
+            if not self.bounds:
+                np.matmul(operand, self.matrix[group], out=product)
+                continue
+            part = np.empty((pixels, Kg), self.matrix.dtype)
+            product[...] = 0.0
+            for low, high in pairwise(self.bounds):
+                np.matmul(operand[:, low:high], self.matrix[group, low:high], out=part)
+                product += part
+
+
 def conv2d_gemm(
     x: Array,
     matrix: Array,
@@ -90,76 +197,18 @@ def conv2d_gemm(
     epilogue: Epilogue | None = None,
     splits: Sequence[int] = (),
 ) -> Array:
-    """Convolve by blocked matrix products; see the module's docstring.
-
-    Args:
-        x: Ifmap (N, H, W, C) of any dtype; it is cast to the dtype of ``matrix`` block by block.
-        matrix: ``filter_matrix(...)``: (groups, R*S*C/groups, K/groups), float32 or float64; or with a bias row.
-        kernel: (R, S).
-        strides: (vertical, horizontal).
-        padding: ((top, bottom), (left, right)).
-        dilations: (vertical, horizontal).
-        pad_value: What stands in the padding; the zero point of a quantised ifmap.
-        out: Ofmap (N, P, Q, K) of any dtype; a new one of the dtype of ``matrix`` when None. Its pixels may lie apart
-            (channels of a wider ofmap) where no epilogue asks for more.
-        epilogue: Called per block as ``epilogue(acc, out)``; when None the accumulators are the result.
-        splits: Inner bounds at which the reduction R*S*C/groups is cut; the parts are added in float64.
-
-    Returns:
-        ``out``.
-    """
-    N, H, W, C = x.shape
-    R, S = kernel
-    G, depth, Kg = matrix.shape
-    K, Cg = G * Kg, C // G
-    P = output_size(H, R, strides[0], dilations[0], padding[0])
-    Q = output_size(W, S, strides[1], dilations[1], padding[1])
-    if out is None:
-        out = np.empty((N, P, Q, K), matrix.dtype)
-    acc_dtype = np.dtype(np.float64) if splits else matrix.dtype
-    pointwise = is_pointwise(kernel, strides, padding)
-    if pointwise:
-        # Every pixel is a row of the product already: the images of a batch join into one tall matrix.
-        x, out_rows = x.reshape(1, N * H, W, C), out.reshape(1, N * H, W, K)
-        N, P = 1, N * H
-    else:
-        out_rows = out
-    taps = R * S * Cg
-    row_bytes = Q * (K + (0 if pointwise else taps)) * matrix.itemsize
-    block = block_rows(P, Q, row_bytes)
-    columns = None if pointwise else np.empty((block, Q, depth), matrix.dtype)
-    if columns is not None and depth > taps:
-        columns[..., taps] = 1.0  # against the bias row
-    scratch = None if out.dtype == acc_dtype else np.empty((block, Q, K), acc_dtype)
-    part = np.empty((block * Q, Kg), matrix.dtype) if splits else None
-    bounds = (0, *splits, depth)
-
-    loader = RowLoader(x, (block - 1) * strides[0] + (R - 1) * dilations[0] + 1, padding, pad_value, matrix.dtype)
-    for image, start, stop in blocks(N, P, block):
-        rows = stop - start
-        loaded = loader(image, start * strides[0], (stop - 1) * strides[0] + (R - 1) * dilations[0] + 1)
-        target = out_rows[image, start:stop]
-        acc = target if scratch is None else scratch[:rows]
-        for group in range(G):
-            if columns is None:
-                columns_2d = loaded.reshape(rows * Q, C)[:, group * Cg : (group + 1) * Cg]
-            else:
-                _unfold(loaded, columns[:rows], group, Cg, kernel, strides, dilations)
-                columns_2d = columns[:rows].reshape(rows * Q, depth)
-            product = acc.reshape(rows * Q, K)[:, group * Kg : (group + 1) * Kg]
-            count_macs(rows * Q * Kg * taps)
-            if part is None:
-                np.matmul(columns_2d, matrix[group], out=product)
-            else:
-                product[...] = 0.0
-                for low, high in pairwise(bounds):
-                    np.matmul(columns_2d[:, low:high], matrix[group, low:high], out=part[: rows * Q])
-                    product += part[: rows * Q]
-        if epilogue is not None:
-            epilogue(acc, target)
-        elif scratch is not None:
-            target[...] = acc
-    return out
+    """Convolve once; arguments as those of ``GemmConvolution``."""
+    convolution = GemmConvolution(
+        x.shape,
+        matrix,
+        kernel=kernel,
+        strides=strides,
+        padding=padding,
+        dilations=dilations,
+        pad_value=pad_value,
+        splits=splits,
+    )
+    return convolution(x, out, epilogue)
 
 
 def conv2d_depthwise(
@@ -198,7 +247,7 @@ def conv2d_depthwise(
     if out is None:
         out = np.empty((N, P, Q, K), taps.dtype)
     block = block_rows(P, Q, Q * K * (2 + strides[0] * strides[1]) * taps.itemsize, least_pixels=1)
-    scratch = None if out.dtype == taps.dtype else np.empty((block, Q * K), taps.dtype)
+    sums = None if out.dtype == taps.dtype else np.empty((block, Q * K), taps.dtype)
     product = np.empty((block, Q * K), taps.dtype)
     tiled = np.tile(taps, (1, 1, Q))  # (R, S, Q*K): the filter repeated along a row, so that a tap is one long run
 
@@ -209,7 +258,7 @@ def conv2d_depthwise(
         rows = stop - start
         loaded = loader(image, start * strides[0], (stop - 1) * strides[0] + (R - 1) * dilations[0] + 1)
         target = out[image, start:stop]
-        acc = target.reshape(rows, Q * K) if scratch is None else scratch[:rows]
+        acc = target.reshape(rows, Q * K) if sums is None else sums[:rows]
         for r in range(R):
             first = r * dilations[0]
             lines = loaded[first : first + (rows - 1) * strides[0] + 1 : strides[0]]  # (rows, phases, Wp/phases, K)
@@ -223,8 +272,8 @@ def conv2d_depthwise(
                     np.multiply(run, tiled[r, s], out=product[:rows])
                     acc += product[:rows]
         if epilogue is not None:
-            epilogue(target if scratch is None else acc.reshape(rows, Q, K), target)
-        elif scratch is not None:
+            epilogue(target if sums is None else acc.reshape(rows, Q, K), target)
+        elif sums is not None:
             target[...] = acc.reshape(rows, Q, K)
     return out
 
@@ -246,7 +295,9 @@ class RowLoader:
         if phases > 1:
             padded += -padded % phases  # a whole number of columns per phase
         # The side columns are written here once; a block overwrites only what lies between them.
-        self.buffer = np.full((most_rows, padded, C), pad_value, dtype)
+        self.buffer = np.empty((most_rows, padded, C), dtype)
+        self.buffer[:, : self.left] = pad_value
+        self.buffer[:, self.left + W :] = pad_value
         if phases > 1:
             self.split = np.empty((most_rows, phases, padded // phases, C), dtype)
 

@@ -16,21 +16,19 @@ from hwsim.reference.step import Array, Binder, Step, numpy_dtype
 Adapter = Callable[..., Array]  # adapter(op, *inputs) -> the one output
 
 
-def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
+def _bind_conv2d(layer: Layer, inputs: Sequence[Tensor], _: Sequence[Tensor]) -> Step:
     op = layer.op
     assert isinstance(op, ops.Conv2d)
     filters, bias = inputs[1].data, inputs[2].data if len(inputs) > 2 else None
+    geometry = (op.strides, op.padding, op.dilations, op.groups, op.activation)
     if filters is None or (len(inputs) > 2 and bias is None):  # they are activations: nothing to prepare
-        geometry = (op.strides, op.padding, op.dilations, op.groups, op.activation)
 
         def unprepared(arrays: Sequence[Array]) -> Sequence[Array]:
             return (kernels.conv2d(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None, *geometry),)
 
         return unprepared
-    weights, epilogue = kernels.prepare_conv2d(
-        filters, bias, op.activation, outputs[0].shape[2], op.strides, op.padding, op.groups
-    )
-    return lambda arrays: (kernels.convolve(arrays[0], weights, op.strides, op.padding, op.dilations, epilogue),)
+    run = kernels.prepare_conv2d(inputs[0].shape, filters, bias, *geometry)
+    return lambda arrays: (run(arrays[0]),)
 
 
 def _bind_conv_transpose2d(layer: Layer, _: Sequence[Tensor], __: Sequence[Tensor]) -> Step:

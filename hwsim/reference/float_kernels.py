@@ -7,8 +7,7 @@ throughout. Functions of one element are in ``float_functions``, moves of data i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,13 +16,13 @@ from numpy.typing import NDArray
 from hwsim.graph.ops import FusedActivation
 from hwsim.reference.conv_gemm import (
     Epilogue,
+    GemmConvolution,
     Padding,
     Pair,
     RowLoader,
     block_rows,
     blocks,
     conv2d_depthwise,
-    conv2d_gemm,
     depthwise_taps,
     filter_matrix,
     is_pointwise,
@@ -44,64 +43,28 @@ ACTIVATION_BOUNDS: dict[FusedActivation, tuple[float, float | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ConvWeights:
-    """A filter in the form that the convolution core reads; made once, used in every pass.
-
-    Attributes:
-        filters: Matrices (groups, R*S*C/groups, K/groups), a bias row below perhaps, or taps (R, S, K) where
-            ``depthwise``.
-        kernel: (R, S).
-        depthwise: Whether every input channel has filters of its own.
-    """
-
-    filters: Array
-    kernel: Pair
-    depthwise: bool
-
-
 def prepare_conv2d(
+    shape: tuple[int, ...],  # of the ifmap (N, H, W, C)
     filters: Array,  # (K, R, S, C/groups)
-    bias: Array | None,  # (K,)
-    activation: FusedActivation | None,
-    columns: int,
-    strides: Pair = (1, 1),
-    padding: Padding = NO_PADDING,
-    groups: int = 1,
-) -> tuple[ConvWeights, Epilogue | None]:
-    """Return filter and epilogue for ``convolve``, for ofmaps ``columns`` pixels wide."""
-    kernel = (filters.shape[1], filters.shape[2])
-    if groups > 1 and filters.shape[3] == 1:
-        weights = ConvWeights(depthwise_taps(filters), kernel, depthwise=True)
-    elif is_pointwise(kernel, strides, padding):
-        weights = ConvWeights(filter_matrix(filters, groups), kernel, depthwise=False)
-    else:
-        weights, bias = ConvWeights(filter_matrix(filters, groups, bias=bias), kernel, depthwise=False), None
-    return weights, bias_activation(bias, activation, columns)
-
-
-def convolve(
-    x: Array,  # (N, H, W, C)
-    weights: ConvWeights,
+    bias: Array | None = None,  # (K,)
     strides: Pair = (1, 1),
     padding: Padding = NO_PADDING,
     dilations: Pair = (1, 1),
-    epilogue: Epilogue | None = None,
-) -> Array:  # (N, P, Q, K)
-    """Convolve with a prepared filter and finish each block with ``epilogue``; the padding reads as zero."""
-    if weights.depthwise:
-        return conv2d_depthwise(
-            x, weights.filters, strides=strides, padding=padding, dilations=dilations, epilogue=epilogue
-        )
-    return conv2d_gemm(
-        x,
-        weights.filters,
-        kernel=weights.kernel,
-        strides=strides,
-        padding=padding,
-        dilations=dilations,
-        epilogue=epilogue,
-    )
+    groups: int = 1,
+    activation: FusedActivation | None = None,
+) -> Callable[[Array], Array]:  # (N, H, W, C) -> (N, P, Q, K)
+    """Return the kernel ``conv2d`` of one ifmap shape, with all that depends on the filter done."""
+    kernel = (filters.shape[1], filters.shape[2])
+    columns = output_size(shape[2], kernel[1], strides[1], dilations[1], padding[1])
+    geometry: dict[str, Any] = {"strides": strides, "padding": padding, "dilations": dilations}
+    if groups > 1 and filters.shape[3] == 1:
+        taps, epilogue = depthwise_taps(filters), bias_activation(bias, activation, columns)
+        return lambda x: conv2d_depthwise(x, taps, epilogue=epilogue, **geometry)
+    in_matrix = None if is_pointwise(kernel, strides, padding) else bias
+    matrix = filter_matrix(filters, groups, bias=in_matrix)
+    finish = bias_activation(bias if in_matrix is None else None, activation, columns)
+    convolution = GemmConvolution(shape, matrix, kernel=kernel, **geometry)
+    return lambda x: convolution(x, epilogue=finish)
 
 
 def conv2d(
@@ -115,9 +78,7 @@ def conv2d(
     activation: FusedActivation | None = None,
 ) -> Array:  # (N, P, Q, K)
     """Convolve: ofmap[n, p, q, k] = bias[k] + Σ_rsc ifmap[n, p·stride + r·dilation, …, c] · filter[k, r, s, c]."""
-    columns = output_size(x.shape[2], filters.shape[2], strides[1], dilations[1], padding[1])
-    weights, epilogue = prepare_conv2d(filters, bias, activation, columns, strides, padding, groups)
-    return convolve(x, weights, strides, padding, dilations, epilogue)
+    return prepare_conv2d(x.shape, filters, bias, strides, padding, dilations, groups, activation)(x)
 
 
 def conv_transpose2d(

@@ -24,10 +24,10 @@ from hwsim.graph.ops import Conv2d, ConvTranspose2d, FusedActivation
 from hwsim.reference.conv_gemm import (
     BLOCK_BYTES,
     Epilogue,
+    GemmConvolution,
     Padding,
     Pair,
     conv2d_depthwise,
-    conv2d_gemm,
     depthwise_taps,
     filter_matrix,
     output_size,
@@ -82,7 +82,6 @@ def prepare_conv2d(
         "padding": op.padding,
         "dilations": op.dilations,
         "pad_value": x.zero_point,
-        "epilogue": requantize,
     }
     if per_group == 1 and op.groups > 1:
         small = most_sum(weights) <= EXACT_FLOAT32
@@ -92,11 +91,13 @@ def prepare_conv2d(
             ofmap = np.empty(_ofmap_shape(op, ifmap, (R, S), K), np.int8)
             by_pixels = ofmap[0, ..., 0].size * (LONG_RUN - K) < FEW_PIXELS * op.strides[1] ** 3
             convolve = depthwise_by_pixels if by_pixels else conv2d_depthwise
-            return convolve(ifmap, taps, out=ofmap, **attributes)
+            return convolve(ifmap, taps, out=ofmap, epilogue=requantize, **attributes)
 
         return depthwise
 
-    matrix, splits = filter_matrix(filters, op.groups), exact_splits(weights)
+    attributes |= {"kernel": (R, S), "splits": exact_splits(weights)}
+    matrix, splits = filter_matrix(filters, op.groups), attributes["splits"]
+    convolutions: dict[tuple[int, ...], GemmConvolution] = {}  # by the shape of the ifmap
     pointwise = (R, S, op.groups) == (1, 1, 1) and op.strides == (1, 1) and not np.any(op.padding) and not splits
 
     def conv2d(ifmap: Codes) -> Codes:
@@ -104,7 +105,9 @@ def prepare_conv2d(
         if pointwise and ifmap.size // len(matrix[0]) <= FEW_ROWS:
             requantize(multiply(ifmap.astype(np.float32), matrix[0]), ofmap)
             return ofmap
-        return conv2d_gemm(ifmap, matrix, kernel=(R, S), out=ofmap, splits=splits, **attributes)
+        if ifmap.shape not in convolutions:
+            convolutions[ifmap.shape] = GemmConvolution(ifmap.shape, matrix, **attributes)
+        return convolutions[ifmap.shape](ifmap, ofmap, requantize)
 
     return conv2d
 

@@ -36,13 +36,13 @@ class BoundLayer:
     Attributes:
         layer: The layer.
         step: Its kernel with everything prepared.
-        constants: The stored inputs by position, as the step reads them.
+        reads: Each input: a tensor's name, or the values themselves where they are stored.
         last_reads: Tensors that no later layer reads and that are no graph output.
     """
 
     layer: Layer
     step: Step
-    constants: Mapping[int, Array]
+    reads: tuple[str | Array, ...]
     last_reads: tuple[str, ...]
 
 
@@ -97,9 +97,10 @@ def forward(graph: Graph, inputs: Mapping[str, NDArray[Any]], *, every: bool = F
     if program.warning:
         warnings.warn(program.warning, UserWarning, stacklevel=2)
     results: dict[str, Array] = {}
-    for ran in run(program, values):
-        if every:
-            results.update(zip(ran.layer.outputs, ran.outputs, strict=True))
+    with quiet():
+        for ran in run(program, values):
+            if every:
+                results.update(zip(ran.layer.outputs, ran.outputs, strict=True))
     for name in graph.outputs:
         results[name] = _in_file_layout(graph.tensors[name], values[name])
     return results
@@ -160,34 +161,35 @@ def run(program: Program, values: dict[str, Array]) -> Iterator[LayerRun]:
     """
     for part in program.parts:
         if isinstance(part, JoinedLayers):
-            layers = part.layers
-            with np.errstate(all="ignore"):
-                ran = part.step([values[bound_layer.layer.inputs[0]] for bound_layer in layers[:-1]])
-            values.update((layers[i].layer.outputs[0], output) for i, (output, _) in enumerate(ran))
-            results: list[tuple[Sequence[Array], int]] = [((output,), macs) for output, macs in ran]
-            read = [_inputs(bound_layer, values) for bound_layer in layers]
-        else:
-            layers, read = (part,), [_inputs(part, values)]
-            try:
-                with np.errstate(all="ignore"):  # infinities and the like go through, as they do in other runtimes
-                    outputs = part.step(read[0])
-            except (IndexError, ValueError) as error:
-                # Shapes were checked when the graph was built; what is left are values, such as an index outside a
-                # table.
-                kind = type(part.layer.op).__name__
-                raise ForwardError(f"layer {part.layer.name!r} ({kind}) cannot run: {error}") from error
-            values.update(zip(part.layer.outputs, outputs, strict=True))
-            results = [(outputs, take_macs())]
-        for bound_layer, arrays, (outputs, macs) in zip(layers, read, results, strict=True):
-            yield LayerRun(bound_layer.layer, arrays, outputs, macs)
-            for name in bound_layer.last_reads:
-                del values[name]
+            yield from _run_joined(part, values)
+            continue
+        layer = part.layer
+        arrays = [values[read] if isinstance(read, str) else read for read in part.reads]
+        try:
+            outputs = part.step(arrays)
+        except (IndexError, ValueError) as error:
+            # Shapes were checked when the graph was built; what is left are values, such as an index outside a table.
+            kind = type(layer.op).__name__
+            raise ForwardError(f"layer {layer.name!r} ({kind}) cannot run: {error}") from error
+        values.update(zip(layer.outputs, outputs, strict=True))
+        yield LayerRun(layer, arrays, outputs, take_macs())
+        for name in part.last_reads:
+            del values[name]
 
 
-def _inputs(bound_layer: BoundLayer, values: Mapping[str, Array]) -> list[Array]:
-    constants = bound_layer.constants
-    names = bound_layer.layer.inputs
-    return [constants[index] if index in constants else values[name] for index, name in enumerate(names)]
+def _run_joined(part: JoinedLayers, values: dict[str, Array]) -> Iterator[LayerRun]:
+    ran = part.step([values[bound_layer.layer.inputs[0]] for bound_layer in part.layers[:-1]])
+    values.update((part.layers[i].layer.outputs[0], output) for i, (output, _) in enumerate(ran))
+    for bound_layer, (output, macs) in zip(part.layers, ran, strict=True):
+        arrays = [values[read] if isinstance(read, str) else read for read in bound_layer.reads]
+        yield LayerRun(bound_layer.layer, arrays, (output,), macs)
+        for name in bound_layer.last_reads:
+            del values[name]
+
+
+def quiet() -> np.errstate:
+    """Let infinities and the like go through without a warning, as they do in other runtimes."""
+    return np.errstate(all="ignore")
 
 
 _programs: dict[int, Program] = {}  # by the identity of the graph: its equality compares all weights
@@ -223,10 +225,8 @@ def _bind(graph: Graph) -> Program:
         binder = _binder(graph, layer, quantised=quantised, uint8=uint8)
         bind = partial(bind_as_int8, binder) if quantised and uint8 else binder
         step = bind(layer, inputs, outputs)
-        constants = {
-            index: tensor.data for index, tensor in enumerate(inputs) if tensor.constant and tensor.data is not None
-        }
-        layers.append(BoundLayer(layer, step, constants, tuple(last_reads.get(layer.name, ()))))
+        reads = tuple(tensor.data if tensor.constant and tensor.data is not None else tensor.name for tensor in inputs)
+        layers.append(BoundLayer(layer, step, reads, tuple(last_reads.get(layer.name, ()))))
     parts: list[BoundLayer | JoinedLayers] = []
     position = 0
     while position < len(layers):
@@ -244,7 +244,7 @@ def _bind(graph: Graph) -> Program:
 
 
 def _joined(graph: Graph, layers: Sequence[BoundLayer]) -> JoinedLayers:
-    constants = [(bound_layer.constants[1], bound_layer.constants.get(2)) for bound_layer in layers[:-1]]
+    constants = [[read for read in layer.reads[1:] if not isinstance(read, str)] for layer in layers[:-1]]
     return JoinedLayers(tuple(layers), bind_joined(graph, [bound_layer.layer for bound_layer in layers], constants))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hwsim.graph import Graph, Layer, Shape, ops
 from hwsim.graph.ops import FusedActivation
-from hwsim.reference.conv_gemm import BLOCK_BYTES, conv2d_gemm, filter_matrix
+from hwsim.reference.conv_gemm import BLOCK_BYTES, GemmConvolution, filter_matrix
 from hwsim.reference.counting import take_macs
 from hwsim.reference.float_kernels import bias_activation
 from hwsim.reference.step import Array
@@ -56,14 +56,14 @@ def _is_plain_convolution(graph: Graph, layer: Layer) -> bool:
 
 
 def bind_joined(
-    graph: Graph, layers: Sequence[Layer], constants: Sequence[tuple[Array, Array | None]]
+    graph: Graph, layers: Sequence[Layer], constants: Sequence[Sequence[Array]]
 ) -> Callable[[Sequence[Array]], list[Ran]]:
     """Return the function that runs the layers: takes each convolution's ifmap, returns each layer's output.
 
     Args:
         graph: The net.
         layers: Convolutions and then the concatenation of their outputs, as ``joinable`` found them.
-        constants: Filter (K, R, S, C/groups) and bias (K,) of each convolution, float32.
+        constants: Filter (K, R, S, C/groups) and, where there is one, bias (K,) of each convolution, float32.
     """
     *convolutions, concat = layers
     shape: Shape = graph.tensors[concat.outputs[0]].shape
@@ -72,38 +72,38 @@ def bind_joined(
     members = []
     bias = np.zeros(shape[-1], np.float32)
     activation: FusedActivation | None = None
-    for layer, (filters, own_bias) in zip(convolutions, constants, strict=True):
+    for layer, (filters, *own_bias) in zip(convolutions, constants, strict=True):
         op = layer.op
         assert isinstance(op, ops.Conv2d)
         activation = op.activation
         channels = slice(ends[layer.outputs[0]] - len(filters), ends[layer.outputs[0]])
-        if own_bias is not None:
-            bias[channels] = own_bias
-        members.append((op, filter_matrix(filters, op.groups), filters.shape[1:3], channels))
-    has_bias = any(own_bias is not None for _, own_bias in constants)
+        if own_bias:
+            bias[channels] = own_bias[0]
+        convolution = GemmConvolution(
+            graph.tensors[layer.inputs[0]].shape,
+            filter_matrix(filters, op.groups),
+            kernel=(filters.shape[1], filters.shape[2]),
+            strides=op.strides,
+            padding=op.padding,
+            dilations=op.dilations,
+        )
+        members.append((convolution, channels))
+    has_bias = any(len(stored) > 1 for stored in constants)
     epilogue = bias_activation(bias if has_bias else None, activation, shape[2])
     step = max(1, BLOCK_BYTES // (4 * shape[2] * shape[3]))
 
     def run(ifmaps: Sequence[Array]) -> list[Ran]:
         joint = np.empty(shape, np.float32)
         macs = []
-        for x, (op, matrix, kernel, channels) in zip(ifmaps, members, strict=True):
-            conv2d_gemm(
-                x,
-                matrix,
-                kernel=kernel,
-                strides=op.strides,
-                padding=op.padding,
-                dilations=op.dilations,
-                out=joint[..., channels],
-            )
+        outputs = []
+        for x, (convolution, channels) in zip(ifmaps, members, strict=True):
+            outputs.append(convolution(x, joint[..., channels]))
             macs.append(take_macs())
         if epilogue is not None:
             rows = joint.reshape(-1, *shape[2:])
             for start in range(0, len(rows), step):
                 block = rows[start : start + step]
                 epilogue(block, block)
-        outputs = [joint[..., channels] for *_, channels in members]
         return [*zip(outputs, macs, strict=True), (joint, 0)]
 
     return run

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwsim.graph import Graph, Tensor
 from hwsim.reference.counting import counting
-from hwsim.reference.interpreter import bound, checked_inputs, run
+from hwsim.reference.interpreter import bound, checked_inputs, quiet, run
 from hwsim.reference.step import Array
 
 
@@ -56,7 +56,7 @@ def measure(graph: Graph, inputs: Mapping[str, NDArray[Any]]) -> list[LayerMeasu
     """
     values = checked_inputs(graph, inputs)
     rows = []
-    with counting():
+    with counting(), quiet():
         for ran in run(bound(graph), values):
             layer, arrays, outputs = ran.layer, ran.inputs, ran.outputs
             read = [graph.tensors[name] for name in layer.inputs]

@@ -201,8 +201,12 @@ class Requantizer:
 
     def _settle_constant_channels(self) -> None:
         """Give channels whose result cannot vary (dead weights, a vanishing scale) that result as their offset."""
-        vanishing = (self.reach + np.abs(self.bias)) * np.abs(self._gain) < 1 / 4
-        self._constant = vanishing | (self.reach == 0)
+        least, most = (
+            multiply_by_quantized_multiplier(self.bias + reach, self.multiplier, np.minimum(self.shift, 0))
+            for reach in (-self.reach, self.reach)
+        )
+        # The function is monotone: equal at both ends, it is equal between them.
+        self._constant = (least == most) & (self.shift <= 0) | (self.reach == 0)
         result = multiply_by_quantized_multiplier(self.bias, self.multiplier, self.shift)
         self._gain = np.where(self._constant, 0.0, self._gain)
         self._offset = np.where(self._constant, result + np.copysign(1 / 4, result), self._offset)

@@ -178,17 +178,18 @@ def test_requantizer_saturates_beyond_int32() -> None:
 
 def test_requantizer_of_constant_channels() -> None:
     # Channel 0: a scale so small that every result is the zero point. 1: no weights, only a bias: 1000 · 0.03 = 30.
-    # 2: the same, below the zero point. 3: a multiplier that vanishes altogether.
-    scale = np.array([1e-9, 0.03, 0.03, 1e-30])
+    # 2: the same, below the zero point. 3: a multiplier that vanishes altogether. 4: a scale too small for any sum to
+    # matter, but not for the bias: 1e8 · 2e-7 = 20, and 1e5 · 2e-7 = 0.02 to either side.
+    scale = np.array([1e-9, 0.03, 0.03, 1e-30, 2e-7])
     requantizer = Requantizer(
         *quantize_multiplier(scale),
-        np.array([1000, 1000, -1000, 1000]),
+        np.array([1000, 1000, -1000, 1000, 100_000_000]),
         7,
         low=-128,
         high=127,
-        reach=np.array([100_000, 0, 0, 100_000]),
+        reach=np.array([100_000, 0, 0, 100_000, 100_000]),
     )
-    out = np.empty((1, 2, 4), np.int8)
-    requantizer(np.array([[[100_000, 0, 0, 5], [-100_000, 0, 0, -5]]], np.float32), out)
+    out = np.empty((1, 2, 5), np.int8)
+    requantizer(np.array([[[100_000, 0, 0, 5, 100_000], [-100_000, 0, 0, -5, -100_000]]], np.float32), out)
     assert requantizer.exact
-    assert out.tolist() == [[[7, 37, -23, 7], [7, 37, -23, 7]]]
+    assert out.tolist() == [[[7, 37, -23, 7, 27], [7, 37, -23, 7, 27]]]

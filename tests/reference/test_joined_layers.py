@@ -36,10 +36,26 @@ def picture() -> dict[str, Any]:
     return {"x": np.random.default_rng(0).standard_normal(SHAPE, np.float32)}
 
 
-@pytest.mark.parametrize("activation", [None, "relu", "relu6", "relu_n1_to_1"])
-def test_a_joined_run_equals_a_separate_one(activation: Any) -> None:
-    graph = fire(activation=activation, second=activation)
-    assert joined_names(graph) == [["expand1x1", "expand3x3", "concat"]]
+def inception() -> Graph:
+    b = GraphBuilder("inception")
+    x = b.conv2d(b.input("x", SHAPE), 4, 1, name="reduce")
+    branches = [b.conv2d(x, 3 + k, k, padding="same", groups=1 + (k == 5), name=f"conv{k}x{k}") for k in (5, 1, 3)]
+    joined = b.concat(branches, name="concat")
+    return with_random_weights(b.build([b.conv2d(joined, 3, 1, name="last")]), 3)
+
+
+NETS = {
+    **{f"fire_{activation}": lambda activation=activation: fire(activation=activation, second=activation)
+       for activation in (None, "relu", "relu6", "relu_n1_to_1")},
+    "inception": inception,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_joined_run_equals_a_separate_one(name: str) -> None:
+    graph = NETS[name]()
+    joined = joined_names(graph)
+    assert [names[-1] for names in joined] == ["concat"]
     # Every tensor given out: none may be a part of another, so the layers run one by one.
     every = tuple(output for layer in graph.layers for output in layer.outputs)
     separate = replace(graph, outputs=every)
@@ -48,7 +64,9 @@ def test_a_joined_run_equals_a_separate_one(activation: Any) -> None:
     assert list(found) == list(every)
     for name, values in right.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=2e-6)
-    np.testing.assert_array_equal(found["concat"], np.concatenate([found["expand3x3"], found["expand1x1"]], axis=-1))
+    concat = graph.layer("concat")
+    np.testing.assert_array_equal(found["concat"], np.concatenate([found[name] for name in concat.inputs], axis=-1))
+    assert joined == [[*sorted(concat.inputs, key=every.index), "concat"]]
 
 
 def test_each_joined_layer_is_measured_on_its_own() -> None:
