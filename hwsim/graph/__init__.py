@@ -3,7 +3,18 @@
 from hwsim.graph import ops
 from hwsim.graph.builder import GraphBuilder
 from hwsim.graph.graph import Graph, Layer, Rounding
-from hwsim.graph.tensor import BITS, DTYPES, DType, Quantization, Shape, Spec, Tensor, elements, packed_bytes
+from hwsim.graph.tensor import (
+    BITS,
+    DTYPES,
+    DType,
+    Quantization,
+    Shape,
+    Spec,
+    Tensor,
+    elements,
+    packed_bytes,
+    zero_point_problem,
+)
 from hwsim.graph.transform import fold_batch_norm, fuse_activations, with_random_weights
 
 __all__ = [
@@ -24,4 +35,5 @@ __all__ = [
     "ops",
     "packed_bytes",
     "with_random_weights",
+    "zero_point_problem",
 ]

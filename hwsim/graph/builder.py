@@ -33,7 +33,17 @@ from hwsim.graph.ops import (
     UnaryFunction,
     same_padding,
 )
-from hwsim.graph.tensor import DTYPES, MAX_ELEMENTS, MAX_RANK, DType, Quantization, Shape, Tensor, elements
+from hwsim.graph.tensor import (
+    DTYPES,
+    MAX_ELEMENTS,
+    MAX_RANK,
+    DType,
+    Quantization,
+    Shape,
+    Tensor,
+    elements,
+    zero_point_problem,
+)
 
 PaddingLike = Literal["same", "valid"] | int | Pair | Padding2d
 
@@ -412,6 +422,9 @@ class GraphBuilder:
             raise NetError(f"{where}tensor {tensor.name!r}: shape {tensor.shape}: at most 2^40 elements")
         if min(tensor.shape, default=1) < 1:
             raise NetError(f"{where}tensor {tensor.name!r}: shape {tensor.shape}: every size must be >= 1")
+        problem = zero_point_problem(tensor.quant, tensor.dtype) if tensor.quant is not None else None
+        if problem is not None:
+            raise NetError(f"{where}tensor {tensor.name!r}: {problem}")
         if tensor.file_axes is not None and sorted(tensor.file_axes) != list(range(len(tensor.shape))):
             rule = f"must order its {len(tensor.shape)} axes"
             raise NetError(f"{where}tensor {tensor.name!r}: file_axes = {tensor.file_axes}: {rule}")

@@ -66,6 +66,16 @@ class Quantization:
             raise ValueError("a scale must be finite and > 0")
 
 
+def zero_point_problem(quant: Quantization, dtype: DType) -> str | None:
+    """Return what is wrong with zero points that a dtype cannot store, or None."""
+    if "int" not in dtype:
+        return None
+    info = np.iinfo("int8" if dtype == "int4" else dtype)
+    least, greatest = (-8, 7) if dtype == "int4" else (int(info.min), int(info.max))
+    wrong = next((point for point in quant.zero_point if not least <= point <= greatest), None)
+    return None if wrong is None else f"zero point = {wrong}: must be from {least} to {greatest} for {dtype}"
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What shape inference works on."""

@@ -80,12 +80,14 @@ def _fold(source: Layer, norm: Layer, op: BatchNorm, tensors: dict[str, Tensor])
     known = filter_.data is not None and (bias is None or bias.data is not None)
     folded_filter = folded_bias = None
     if known and scale is not None and shift is not None and mean is not None and variance is not None:
-        gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + op.epsilon)
+        with np.errstate(all="ignore"):
+            gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + op.epsilon)
         stored = filter_.data
         old_bias = bias.data if bias is not None and bias.data is not None else np.zeros(filter_.shape[0])
         if stored is not None:
-            folded_filter = (stored * gain.reshape(-1, *(1,) * (stored.ndim - 1))).astype(stored.dtype)
-            folded_bias = ((old_bias - mean) * gain + shift).astype(stored.dtype)
+            with np.errstate(all="ignore"):  # weights that are no numbers stay so
+                folded_filter = (stored * gain.reshape(-1, *(1,) * (stored.ndim - 1))).astype(stored.dtype)
+                folded_bias = ((old_bias - mean) * gain + shift).astype(stored.dtype)
     filter_name, bias_name = f"{source.name}.folded_filter", f"{source.name}.folded_bias"
     tensors[filter_name] = replace(filter_, name=filter_name, data=folded_filter)
     tensors[bias_name] = Tensor(

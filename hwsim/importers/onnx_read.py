@@ -308,12 +308,12 @@ def _attribute(path: Path, attribute: Any) -> Any:
             return attribute.s.decode("utf-8", "replace")
         case AttributeProto.TENSOR:
             return read_tensor(path, attribute.t)
-        case AttributeProto.GRAPH | AttributeProto.GRAPHS:
+        case AttributeProto.INTS | AttributeProto.FLOATS | AttributeProto.STRINGS:
+            value = helper.get_attribute_value(attribute)
+        case AttributeProto.UNDEFINED:
+            raise ModelFileError(f"{path}: attribute {attribute.name!r} has no known type")
+        case _:
             return None
-    try:
-        value = helper.get_attribute_value(attribute)
-    except ValueError:
-        raise ModelFileError(f"{path}: attribute {attribute.name!r} has no known type") from None
     return [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in value]
 
 

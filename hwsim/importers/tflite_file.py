@@ -196,7 +196,10 @@ def _translate_operator(net: TfliteImport, op: FileOperator, problems: list[_Pro
     reason = ""
     try:
         if op.operator in TRANSLATIONS:
-            written = () if op.operator in tflite_state.WITHOUT_VALUES else op.outputs
+            without = op.operator in tflite_state.WITHOUT_VALUES
+            if not (without or op.outputs):
+                raise UnsupportedError("it has no output")
+            written = () if without else op.outputs
             for index in written:
                 net.format_of(net.file.tensors[index])
             TRANSLATIONS[op.operator](net, op)

@@ -17,7 +17,7 @@ import numpy as np
 
 from hwsim.errors import ModelFileError
 from hwsim.files import need_regular
-from hwsim.graph import DType, Quantization, Shape, elements, packed_bytes
+from hwsim.graph import DType, Quantization, Shape, elements, packed_bytes, zero_point_problem
 from hwsim.graph.tensor import MAX_ELEMENTS
 from hwsim.importers.constant_folding import Array, numpy_dtype
 from hwsim.importers.tflite_schema import OPTIONS
@@ -25,8 +25,9 @@ from hwsim.importers.tflite_schema import OPTIONS
 IDENTIFIER = b"TFL3"
 MAX_FILE_BYTES = 2**32
 MAX_OPERATORS = 1_000_000
-MAX_NAME_BYTES = 4096
+MAX_NAME_BYTES = 1024
 MAX_REFERENCES = 20_000_000
+MAX_SIZES = 64
 
 # A table without fields: a vtable that says so, and the table pointing back at it. Its readers return every default.
 _EMPTY_TABLE = struct.pack("<HHi", 4, 4, 4)
@@ -235,6 +236,8 @@ class _Reader:
         name = _text(record.Name())
         shape = self._vector(record.ShapeAsNumpy())
         signature = self._vector(record.ShapeSignatureAsNumpy()) or shape
+        if max(len(shape), len(signature)) > MAX_SIZES:
+            raise ModelFileError(f"tensor {name!r} has {max(len(shape), len(signature))} axes")
         if len(signature) != len(shape) or min(signature, default=0) < -1 or min(shape, default=0) < 0:
             raise ModelFileError(
                 f"tensor {name!r} has shape {shape} and shape signature {signature}: they need equally many sizes, all "
@@ -246,11 +249,11 @@ class _Reader:
         dtype = _DTYPES.get(type_name)
         quant = None
         if dtype is not None and not dtype.startswith("float"):
-            quant = self._quantization(name, shape, record.Quantization())
+            quant = self._quantization(name, shape, dtype, record.Quantization())
         raw = self._buffer(name, record.Buffer())
         return FileTensor(index, name, shape, signature, type_name, dtype, quant, record.Sparsity() is not None, raw)
 
-    def _quantization(self, tensor: str, shape: Shape, record: Any) -> Quantization | None:
+    def _quantization(self, tensor: str, shape: Shape, dtype: DType, record: Any) -> Quantization | None:
         if record is None or record.ScaleLength() == 0:
             return None
         # float() of a float32 is exact, so the scale can be compared and multiplied as LiteRT does.
@@ -262,9 +265,13 @@ class _Reader:
         if axis is not None and not (0 <= axis < len(shape) and shape[axis] == len(scale)):
             raise ModelFileError(f"tensor {tensor!r}: {len(scale)} scales along axis {axis} of shape {shape}")
         try:
-            return Quantization(scale, zero_point, axis)
+            quant = Quantization(scale, zero_point, axis)
         except ValueError as error:
             raise ModelFileError(f"tensor {tensor!r}: quantisation: {error}") from None
+        problem = zero_point_problem(quant, dtype)
+        if problem is not None:
+            raise ModelFileError(f"tensor {tensor!r}: {problem}")
+        return quant
 
     def _buffer(self, tensor: str, index: int) -> memoryview | None:
         """Return a constant's bytes, or None for a tensor that is computed; buffer 0 is always the empty one."""

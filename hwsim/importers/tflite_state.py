@@ -17,11 +17,12 @@ def _call_once(net: TfliteImport, op: FileOperator) -> None:
 
 
 def _handle(net: TfliteImport, op: FileOperator) -> None:
-    net.variables[op.outputs[0]] = None
+    for handle in op.outputs:
+        net.variables[handle] = None
 
 
 def _read(net: TfliteImport, op: FileOperator) -> None:
-    handle, output = op.inputs[0], op.outputs[0]
+    handle, output = net.tensor(op, 0).index, op.outputs[0]
     if handle not in net.variables:
         raise UnsupportedError("its variable has no handle")
     if net.variables[handle] is not None:
@@ -33,7 +34,7 @@ def _read(net: TfliteImport, op: FileOperator) -> None:
 
 
 def _assign(net: TfliteImport, op: FileOperator) -> None:
-    if net.variables.get(op.inputs[0]) is None:
+    if net.variables.get(net.tensor(op, 0).index) is None:
         raise UnsupportedError("its variable is not read before")
     net.states.append(net.constant(net.name(op, 1)))
 

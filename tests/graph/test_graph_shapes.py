@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hwsim.errors import NetError
-from hwsim.graph import GraphBuilder, ops, with_random_weights
+from hwsim.graph import GraphBuilder, Quantization, ops, with_random_weights
 from hwsim.graph.ops import Op
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -314,6 +314,14 @@ def test_weights_of_a_type_that_no_product_has(kind: Any) -> None:
 def test_the_order_of_a_files_axes_is_an_order() -> None:
     with pytest.raises(NetError, match=r"file_axes = \(0, 3, 1\): must order its 3 axes"):
         GraphBuilder("net").input("x", (1, 2, 3), file_axes=(0, 3, 1))
+
+
+@pytest.mark.parametrize(("kind", "point"), [("int8", 128), ("uint8", -1), ("int4", 8), ("int16", 2**40)])
+def test_zero_points_fit_their_type(kind: Any, point: int) -> None:
+    b = GraphBuilder("net")
+    b.input("fine", (1, 4), kind, quant=Quantization((0.5,), (7,)))
+    with pytest.raises(NetError, match=rf"tensor 'x': zero point = {point}: must be from -?\d+ to \d+ for {kind}"):
+        b.input("x", (1, 4), kind, quant=Quantization((0.5,), (point,)))
 
 
 def test_names_are_unique_and_known() -> None:

@@ -148,7 +148,8 @@ TFLITE: dict[str, tuple[Sequence[T], Sequence[O], Sequence[str], Sequence[str], 
     "no size": ([T("x", (1, 0)), T("y", (1, 0))], [RELU], ["x"], ["y"], "shape (1, 0): every size must be >= 1"),
     "negative": ([T("x", (1, -4)), PAIR[1]], [RELU], ["x"], ["y"], "has shape (1, -4)"),
     "huge": ([T("x", (2**30, 2**30)), PAIR[1]], [RELU], ["x"], ["y"], "at most 2^40 elements"),
-    "many axes": ([T("x", (1,) * 300), PAIR[1]], [RELU], ["x"], ["y"], "tensor 'x' has 300 axes: at most 8"),
+    "too many axes": ([T("x", (1,) * 9), PAIR[1]], [RELU], ["x"], ["y"], "tensor 'x' has 9 axes: at most 8"),
+    "many axes": ([T("x", (1,) * 300), PAIR[1]], [RELU], ["x"], ["y"], "tensor 'x' has 300 axes"),
     "stride": (
         [*IMAGES, constant("w", np.zeros((2, 3, 3, 3)), "float32")],
         [O("CONV_2D", ["x", "w", ""], ["y"], "Conv2DOptions", {**CONV, "StrideH": 0})],
@@ -163,6 +164,14 @@ TFLITE: dict[str, tuple[Sequence[T], Sequence[O], Sequence[str], Sequence[str], 
         ["y"],
         "filter is int64, must be one of float32",
     ),
+    "zero point": (
+        [T("x", (1, 4), "INT8", scale=[0.5], zero_point=[2**31]), T("y", (1, 4), "INT8", scale=[0.5], zero_point=[0])],
+        [RELU],
+        ["x"],
+        ["y"],
+        "tensor 'x': zero point = 2147483648: must be from -128 to 127 for int8",
+    ),
+    "no result": (PAIR, [O("RELU", ["x"], []), O("RELU", ["x"], ["y"])], ["x"], ["y"], "RELU (layer"),
     "escapes": (PAIR, [O("\x1b[2JEvil\x07", ["x"], ["y"])], ["x"], ["y"], r"\x1b[2JEvil\x07 (layer 'y')"),
 }
 
@@ -172,8 +181,8 @@ def test_tflite(tmp_path: Path, name: str) -> None:
     tensors, operators, inputs, outputs, told = TFLITE[name]
     path = tmp_path / "net.tflite"
     path.write_bytes(tflite_bytes(tensors, operators, inputs, outputs))
-    if name == "escapes":
-        assert [row.name for row in inspect_operators(path)] == [r"\x1b[2JEvil\x07"]
+    if name in ("escapes", "no result"):
+        assert inspect_operators(path)[0].name in ("RELU", r"\x1b[2JEvil\x07")
         with pytest.raises(ModelFileError) as caught:
             load_net(path)
         assert told in str(caught.value)
