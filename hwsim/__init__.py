@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hwsim.graph import Graph, GraphBuilder
     from hwsim.importers import load_net, net_names
     from hwsim.reference import forward
-    from hwsim.report import Report, evaluate
+    from hwsim.report import Report, evaluate, fit
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "chip_names",
     "evaluate",
+    "fit",
     "forward",
     "load_chip",
     "load_net",
@@ -48,6 +49,7 @@ _ROOMS = {
     "Report": "hwsim.report",
     "chip_names": "hwsim.chip",
     "evaluate": "hwsim.report",
+    "fit": "hwsim.report",
     "forward": "hwsim.reference",
     "load_chip": "hwsim.chip",
     "load_net": "hwsim.importers",

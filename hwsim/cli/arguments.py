@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwsim.chip import Chip
     from hwsim.graph import DType, Graph
     from hwsim.report import Report
+    from hwsim.report.fitting import Smaller
 
 
 class Format(StrEnum):
@@ -207,6 +208,22 @@ def net_of(source: str, parameters: Sequence[str] | None, dims: Sequence[str] | 
     sizes = {name: whole(value, f"--dim {name}") for name, value in pairs(dims, "--dim")}
     values = {name: literal(value) for name, value in pairs(parameters, "--with")}
     return load_net(source, dims=sizes or None, allow_unknown=allow_unknown, **values)
+
+
+def smaller_of(source: str, parameters: Sequence[str] | None) -> Callable[[], list[Smaller]]:
+    """Return what makes smaller versions of the net that a command line names; a file has none."""
+    from hwsim.importers import net_names, smaller_nets
+
+    def smaller() -> list[Smaller]:
+        if source not in net_names():
+            return []
+        values = {name: literal(value) for name, value in pairs(parameters, "--with")}
+        return [
+            (tuple(f"--with {key}={value:g}" for key, value in change.items()), graph)
+            for change, graph in smaller_nets(source, **values)
+        ]
+
+    return smaller
 
 
 def chip_of(source: str, runtime: str | None = None, overrides: Sequence[str] | None = None) -> Chip:

@@ -54,6 +54,7 @@ class Costs:
         image_bytes: Weights that are kept in flash and copied elsewhere to run, [M, P].
         mapped: The chosen mappings of the layers at ``mapped_layers``.
         mapped_layers: Indices of layers with a mapping.
+        untimed: Why layers have no time, where that was allowed.
     """
 
     workload: Workload
@@ -78,6 +79,7 @@ class Costs:
     image_bytes: Ints
     mapped: Mapped | None
     mapped_layers: Ints
+    untimed: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> tuple[str, ...]:

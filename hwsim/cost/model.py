@@ -33,6 +33,7 @@ def cost(
     *,
     objective: str = "latency",
     placed: Mapping[str, str] | None = None,
+    timed: bool = True,
 ) -> Costs:
     """Cost a workload at every hardware point.
 
@@ -41,6 +42,8 @@ def cost(
         points: Hardware points of one chip structure.
         objective: What each layer's mapping is chosen for: latency, energy, edp (their product) or traffic.
         placed: ``weights`` or ``activations`` -> memory, where the profile's rule is not wanted.
+        timed: Whether every layer has to have a time. Else ``Costs.untimed`` says which have none, and why: what
+            memories have to hold is known without.
 
     Raises:
         UsageError: The objective or a placement does not exist.
@@ -50,7 +53,8 @@ def cost(
         hint = did_you_mean(objective, OBJECTIVES)
         raise UsageError(f"objective = {objective!r}: must be one of {', '.join(OBJECTIVES)}{hint}")
     chip = points.chip
-    engine = _assign(workload.rows, points)
+    untimed: list[str] = []
+    engine = _assign(workload.rows, points, None if timed else untimed)
     used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY]
     arena = plan_arena(workload, memory_facts(chip, engine))
     runtime = footprint(chip, workload.rows, engine)
@@ -72,7 +76,13 @@ def cost(
         layers = np.flatnonzero(engine == index)
         if isinstance(unit, CoreEngine):
             if len(layers):
-                ledger.run(layers, unit)
+                try:
+                    ledger.run(layers, unit)
+                except CostError as error:
+                    if timed:
+                        raise
+                    untimed.append(str(error))
+                    ledger.leave(layers)
         elif len(layers):
             with_macs = np.array([workload.rows[i].nest is not None for i in layers])
             if with_macs.any():
@@ -84,11 +94,17 @@ def cost(
                 mapped = ledger.map(mapped_layers, unit, objective)
             if not with_macs.all():
                 ledger.stream(layers[~with_macs], unit)
-    return ledger.costs(objective, engine, arena, mapped, mapped_layers)
+    return ledger.costs(objective, engine, arena, mapped, mapped_layers, tuple(untimed))
 
 
-def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
-    """Return each layer's engine: the first that takes its kind; −1 for what needs none."""
+def _assign(rows: Sequence[Row], points: HardwarePoints, untaken: list[str] | None) -> Ints:
+    """Return each layer's engine: the first that takes its kind; −1 for what needs none.
+
+    Args:
+        rows: The layers.
+        points: Hardware points.
+        untaken: Collects why layers have no engine; None makes that an error.
+    """
     chip = points.chip
     assigned = np.full(len(rows), NOBODY, dtype=np.int64)
     for position, row in enumerate(rows):
@@ -101,9 +117,11 @@ def _assign(rows: Sequence[Row], points: HardwarePoints) -> Ints:
         else:
             takers = [engine for engine in chip.engines if row.kind in engine.takes]
             if not takers:
-                raise CostError(
-                    f"layer {row.layer.name!r}: no engine of {chip.name} takes {row.kind} layers; add a host core to it"
-                )
+                lacking = f"no engine of {chip.name} takes {row.kind} layers; add a host core to it"
+                if untaken is None:
+                    raise CostError(f"layer {row.layer.name!r}: {lacking}")
+                untaken += [lacking] if lacking not in untaken else []
+                continue
             # Ask the first taker for its rate, for the sentence that says what it lacks.
             if isinstance(takers[0], ArrayEngine):
                 macs_per_pe(takers[0], row.dtype)
@@ -247,7 +265,20 @@ class _Ledger:
             self._core_j[at] = hardware.run_w * ran.latency_s
         self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") for kind in ("ifmap", "filter", "ofmap")))
 
-    def costs(self, objective: str, engine: Ints, arena: Arena, mapped: Mapped | None, mapped_layers: Index) -> Costs:
+    def leave(self, at: Index) -> None:
+        """Enter layers without a time."""
+        for column in (self._cycles, self._compute_s, self._overhead_s, self._latency_s):
+            column[at] = np.nan
+
+    def costs(
+        self,
+        objective: str,
+        engine: Ints,
+        arena: Arena,
+        mapped: Mapped | None,
+        mapped_layers: Index,
+        untimed: tuple[str, ...],
+    ) -> Costs:
         """Return the finished record."""
         points, workload = self._points, self._workload
         macs = workload.column("macs")[:, None]
@@ -282,6 +313,7 @@ class _Ledger:
             image_bytes=self._image,
             mapped=mapped,
             mapped_layers=mapped_layers,
+            untimed=untimed,
         )
 
     def _bound(self) -> Ints:

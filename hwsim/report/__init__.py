@@ -2,11 +2,13 @@
 
 from hwsim.report.comparison import Comparison, compare
 from hwsim.report.evaluation import evaluate, report_at
+from hwsim.report.fitting import Fit, fit
 from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping, MemoryReport, Report
 
 __all__ = [
     "MAC_CONVENTION",
     "Comparison",
+    "Fit",
     "LayerReport",
     "LiveTensor",
     "Mapping",
@@ -14,5 +16,6 @@ __all__ = [
     "Report",
     "compare",
     "evaluate",
+    "fit",
     "report_at",
 ]

@@ -6,10 +6,9 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from math import nan
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
 from hwsim.cost import (
@@ -19,7 +18,6 @@ from hwsim.cost import (
     TENSOR_KINDS,
     Candidates,
     Costs,
-    Placement,
     Workload,
     cost,
     engine_rate,
@@ -29,9 +27,17 @@ from hwsim.cost import (
 )
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
-from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, LiveTensor, Mapping, MemoryReport, Report
+from hwsim.report.holding import (
+    live_tensors,
+    mapped_engine,
+    memory_reports,
+    tile_bytes,
+    unmappable_layers,
+    value_at,
+    why_not,
+)
+from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, Mapping, MemoryReport, Report
 from hwsim.report.way_out import ways_out
-from hwsim.report.words import human_bytes
 
 Amount = TypeVar("Amount", int, float)
 # What crosses a memory's port, in the order of the cost record's axes.
@@ -84,13 +90,13 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         dtype: What the workload was lowered with, to be named.
     """
     chip, workload = costs.points.chip, costs.workload
-    memories = _memories(costs, point)
+    memories = memory_reports(costs, point)
     used = [chip.engines[index] for index in dict.fromkeys(costs.engine.tolist()) if index != NOBODY]
     first = used[0] if used else chip.engines[0]
     clock = costs.points.engine(first.name).clock_hz
-    unmappable = _unmappable(costs, point)
+    unmappable = unmappable_layers(costs, point)
     arena = costs.arena
-    reason = _reason(costs, memories, unmappable)
+    reason = why_not(costs, memories, unmappable)
     return Report(
         net=workload.graph.name,
         chip=chip.name,
@@ -98,17 +104,17 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         batch=workload.batch,
         dtype=dtype or _stored(workload),
         objective=costs.objective,
-        clock_hz=_at(clock, point),
+        clock_hz=value_at(clock, point),
         peak_macs_per_s=_peaks(costs, point),
         params=workload.graph.params,
         param_bytes=workload.weight_bytes,
         layers=_layers(costs, point, unmappable, runs=not reason),
         memories=memories,
-        arena=_live(costs, arena.placements),
+        arena=live_tensors(costs, arena.placements),
         arena_lower_bound_bytes=arena.lower_bound_bytes,
         arena_planner=arena.planner,
         peak_layer=workload.rows[arena.peak_layer].layer.name,
-        peak_tensors=_live(costs, arena.at_peak),
+        peak_tensors=live_tensors(costs, arena.at_peak),
         reason=reason,
         ways_out=ways_out(costs, memories, dtype) if reason else (),
         assumptions=(*chip.assumptions(_in_use(used, memories)), *_model_assumptions(used)),
@@ -185,23 +191,6 @@ def _nonzero(names: Sequence[str], values: Sequence[Amount]) -> dict[str, Amount
     return {name: value for name, value in zip(names, values, strict=False) if value}
 
 
-def _live(costs: Costs, places: Sequence[Placement]) -> tuple[LiveTensor, ...]:
-    """Return buffers of the arena as records; what holds no tensor is named after its layer."""
-    rows = costs.workload.rows
-    told = {"scratch": "scratch of", "padded": "padded input of"}
-    return tuple(
-        LiveTensor(
-            tensors=place.tensors or (f"{told[place.role]} {rows[place.first].layer.name}",),
-            offset_bytes=place.offset,
-            size_bytes=place.size,
-            first_layer=place.first,
-            last_layer=place.last,
-            role=place.role,
-        )
-        for place in places
-    )
-
-
 def _live_bytes(costs: Costs) -> list[int]:
     """Return the activation bytes that live during each layer, shape [layer]."""
     change = np.zeros(len(costs.workload.rows) + 1, dtype=np.int64)
@@ -210,11 +199,6 @@ def _live_bytes(costs: Costs) -> list[int]:
         change[min(place.last + 1, len(change) - 1)] -= place.size
     live: list[int] = np.cumsum(change)[:-1].tolist()
     return live
-
-
-def _at(column: npt.NDArray[Any], point: int) -> float:
-    """Return a column's value at a point; columns of one value hold at every point."""
-    return float(column[point if len(column) > 1 else 0])
 
 
 def _peaks(costs: Costs, point: int) -> dict[str, float]:
@@ -229,8 +213,10 @@ def _peaks(costs: Costs, point: int) -> dict[str, float]:
     for name in dict.fromkeys(engine for engine, _ in macs):
         dtype = max((key for key in macs if key[0] == name), key=lambda key: macs[key])[1]
         engine, columns = chip.engine(name), costs.points.engine(name)
-        units = _at(columns.rows, point) * _at(columns.cols, point)
-        peaks[name] = engine_rate(engine, dtype) * units * _at(columns.cores, point) * _at(columns.clock_hz, point)
+        units = value_at(columns.rows, point) * value_at(columns.cols, point)
+        peaks[name] = (
+            engine_rate(engine, dtype) * units * value_at(columns.cores, point) * value_at(columns.clock_hz, point)
+        )
     return peaks
 
 
@@ -238,7 +224,7 @@ def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
     """Return the chosen mapping of each layer that has one."""
     if costs.mapped is None:
         return {}
-    engine = _mapped_engine(costs)
+    engine = mapped_engine(costs)
     columns = {field.name: getattr(costs.mapped.tiles, field.name)[:, point].tolist() for field in fields(Candidates)}
     return {
         int(layer): Mapping(
@@ -251,99 +237,13 @@ def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
             channels=columns["c"][i],
             rows=columns["p"][i],
             columns=columns["q"][i],
-            buffer_bytes=_held(costs, engine, i, point),
+            buffer_bytes=tile_bytes(costs, i, point),
         )
         for i, layer in enumerate(costs.mapped_layers)
     }
 
 
 SWEEPS = {"P": "rows", "Q": "columns"}
-
-
-def _mapped_engine(costs: Costs) -> ArrayEngine:
-    engine = costs.points.chip.engines[int(costs.engine[costs.mapped_layers[0]])]
-    assert isinstance(engine, ArrayEngine)
-    return engine
-
-
-def _held(costs: Costs, engine: ArrayEngine, mapped: int, point: int) -> dict[str, int]:
-    """Return what a layer's tiles take of each buffer, by the buffer's name."""
-    assert costs.mapped is not None
-    held: dict[str, int] = {}
-    for operand, name in engine.buffers(costs.points.chip).items():
-        tile = getattr(costs.mapped.tiles, f"{operand}_tile_bytes")
-        held[name] = held.get(name, 0) + int(tile[mapped, point])
-    return held
-
-
-def _unmappable(costs: Costs, point: int) -> dict[int, str]:
-    """Return, by layer index, why a layer has no mapping at this point."""
-    if costs.mapped is None:
-        return {}
-    engine = _mapped_engine(costs)
-    names = [memory.name for memory in costs.points.chip.memories]
-    reasons = {}
-    for i in np.flatnonzero(~costs.mapped.feasible[:, point]).tolist():
-        layer = int(costs.mapped_layers[i])
-        lacking = [
-            f"{human_bytes(need)} of {name}, which has {human_bytes(capacity)}"
-            for name, need in _held(costs, engine, i, point).items()
-            if need > (capacity := int(costs.capacity_bytes[names.index(name), point]))
-        ]
-        reasons[layer] = f"the smallest tile needs {' and '.join(lacking)}"
-    return reasons
-
-
-def _memories(costs: Costs, point: int) -> tuple[MemoryReport, ...]:
-    home, store = costs.residency.activations.index[point], costs.residency.weights.index[point]
-    engines = [costs.points.chip.engines[i] for i in set(costs.engine.tolist()) - {NOBODY}]
-    unknown = any(isinstance(engine, CoreEngine) and engine.memory_facts is None for engine in engines)
-    scratch = costs.arena.scratch_bytes
-    reports = []
-    for index, memory in enumerate(costs.points.chip.memories):
-        record = costs.points.memory(memory.name)
-        capacity, usable = int(_at(record.capacity_bytes, point)), int(_at(record.size_bytes, point))
-        items = {
-            "activations": costs.arena.peak_bytes - scratch if index == home else 0,
-            "scratch": scratch if index == home else 0,
-            "weights": costs.workload.weight_bytes if index == store else 0,
-            "tiles": int(costs.tile_bytes[index, point]),
-            "runtime": int(costs.runtime_bytes[index, point]),
-            "code": int(costs.code_bytes[index, point]),
-            "image": int(costs.image_bytes[index, point]),
-            "reserved": capacity - usable,
-        }
-        items = {name: count for name, count in items.items() if count}
-        speed = _at(record.read_bytes_per_s, point)
-        reports.append(
-            MemoryReport(
-                name=memory.name,
-                items=items,
-                capacity_bytes=capacity,
-                read_bytes_per_s=speed,
-                not_counted=("scratch",) if unknown and index == home else (),
-            )
-        )
-    return tuple(reports)
-
-
-def _reason(costs: Costs, memories: tuple[MemoryReport, ...], unmappable: MappingType[int, str]) -> str:
-    """Return why the net does not run, in one sentence, or an empty string."""
-    if unmappable:
-        layer, why = next(iter(unmappable.items()))
-        name, others = costs.workload.rows[layer].layer.name, len(unmappable) - 1
-        more = f" and {others} more layer{'s' if others > 1 else ''}" if others else ""
-        return f"does not run: {why} ({name}{more})"
-    short = [memory for memory in memories if not memory.fits]
-    if not short:
-        return ""
-    told = [
-        f"{memory.name}: needs {human_bytes(memory.need_bytes)}, has {human_bytes(memory.capacity_bytes)}"
-        for memory in short
-    ]
-    largest = max(short[0].items, key=lambda name: short[0].items[name])
-    told[0] += f" ({largest} {human_bytes(short[0].items[largest])})"
-    return f"does not fit {'; nor '.join(told)}"
 
 
 def _in_use(engines: Sequence[ArrayEngine | CoreEngine], memories: Sequence[MemoryReport]) -> set[str]:

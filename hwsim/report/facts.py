@@ -38,7 +38,7 @@ def facts(report: Report) -> list[Fact]:
     if report.unknown_layers:
         count = len(report.unknown_layers)
         said = "1 unknown layer costs" if count == 1 else f"{count} unknown layers cost"
-        text = f"{said} nothing here: {_some(report.unknown_layers)}"
+        text = f"{said} nothing here: {some(report.unknown_layers)}"
         found.append(Fact("warning", text))
     found += [Fact("way out", line) for line in report.ways_out]
     return [fact for fact in found if fact.text]
@@ -86,10 +86,11 @@ def _arena(report: Report) -> str:
     if report.arena_bytes > report.arena_lower_bound_bytes:
         bound = f"{percent(report.arena_gap)} above the least there can be"
     planned = f"{human_bytes(report.arena_bytes)}, {bound} ({report.arena_planner})"
-    return f"{planned}; fullest during {report.peak_layer}: {_some(live)}"
+    return f"{planned}; fullest during {report.peak_layer}: {some(live)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
