@@ -308,9 +308,11 @@ def _channel_shuffle(w: Writer, layer: Layer, op: ops.ChannelShuffle) -> str:
 def _resize(w: Writer, layer: Layer, op: ops.Resize) -> str:
     n, _, _, c = w.tensor(layer.inputs[0]).shape
     rounding = {"prefer_floor": "round_prefer_floor", "prefer_ceil": "round_prefer_ceil"}
+    sizes, scales = ["", w.constant([n, c, *op.size], np.int64)], [w.constant([1, 1, *(op.scale or ())])]
+    goal = sizes if op.scale is None else scales
     made = w.node(
         "Resize",
-        [w.channels_first(layer.inputs[0]), "", "", w.constant([n, c, *op.size], np.int64)],
+        [w.channels_first(layer.inputs[0]), "", *goal],
         mode={"nearest": "nearest", "bilinear": "linear"}[op.mode],
         coordinate_transformation_mode=op.coordinates,
         nearest_mode=rounding.get(op.rounding, op.rounding),

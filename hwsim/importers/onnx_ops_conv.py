@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -195,11 +195,7 @@ def _global_pool(t: Translation, node: Node) -> None:
     t.emit(node, gops.GlobalPool(function="max" if is_max else "average"), [x], axes, moves=is_max)
 
 
-COORDINATES: dict[str, Literal["asymmetric", "half_pixel", "align_corners"]] = {
-    "asymmetric": "asymmetric",
-    "half_pixel": "half_pixel",
-    "align_corners": "align_corners",
-}
+COORDINATES: tuple[gops.Coordinates, ...] = get_args(gops.Coordinates)
 ROUNDINGS: dict[str, Literal["floor", "ceil", "prefer_floor", "prefer_ceil"]] = {
     "floor": "floor",
     "ceil": "ceil",
@@ -219,35 +215,38 @@ def _resize(t: Translation, node: Node) -> None:
     shape, attrs = t.raw(node).file_shape, node.attrs
     old = node.op == "Upsample" or t.opset < 11
     scales = _numbers(t, node, 1 if old else 2, "scales")
-    goal = _resized(shape, attrs.get("axes", range(len(shape))), scales, None if old else _numbers(t, node, 3))
+    goal, factors = _resized(shape, attrs.get("axes", range(len(shape))), scales, None if old else _numbers(t, node, 3))
     word = "asymmetric" if old else attrs.get("coordinate_transformation_mode", "half_pixel")
-    if word == "pytorch_half_pixel" and min(goal[2:]) > 1:
+    if (word == "pytorch_half_pixel" and min(goal[2:]) > 1) or (word == "half_pixel_symmetric" and factors is None):
         word = "half_pixel"
-    mode, coordinates = RESIZE_MODES.get(attrs.get("mode", "nearest")), COORDINATES.get(word)
+    mode = RESIZE_MODES.get(attrs.get("mode", "nearest"))
+    coordinates = next((known for known in COORDINATES if known == word), None)
     rounding = ROUNDINGS.get("floor" if old else attrs.get("nearest_mode", "round_prefer_floor"))
     stretched = not attrs.get("antialias") and attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch"
     same_channels = goal[:2] == list(shape[:2])
-    if mode is None or coordinates is None or rounding is None or not stretched or not same_channels:
+    if mode is None or coordinates is None or rounding is None or not stretched or not same_channels or 0 in goal:
         raise UnsupportedFormError(f"with mode {attrs.get('mode')}, coordinates {word}, {shape} -> {goal}")
     size = (1, goal[2]) if len(shape) == 3 else (goal[2], goal[3])
-    op = gops.Resize(mode=mode, size=size, coordinates=coordinates, rounding=rounding)
+    scale = None
+    if factors is not None:
+        scale = (1.0, factors[2]) if len(shape) == 3 else (factors[2], factors[3])
+    op = gops.Resize(mode=mode, size=size, coordinates=coordinates, rounding=rounding, scale=scale)
     t.emit(node, op, [x], axes, moves=mode == "nearest")
 
 
 def _resized(
     shape: Sequence[int], axes: Sequence[int], scales: list[float] | None, sizes: list[float] | None
-) -> list[int]:
-    """Return the shape after scaling some axes, or setting their sizes."""
-    goal = list(shape)
+) -> tuple[list[int], list[float] | None]:
+    """Return the shape after scaling some axes, or setting their sizes; and the factors where a size is cut."""
+    goal, factors, cut = list(shape), [1.0] * len(shape), False
     for i, axis in enumerate(axes):
         if sizes:
             goal[axis] = int(sizes[i])
         elif scales:
-            exact = shape[axis] * scales[i]
+            exact, factors[axis] = shape[axis] * scales[i], scales[i]
             goal[axis] = int(exact + 1e-6)
-            if abs(exact - goal[axis]) > 1e-4:
-                raise UnsupportedFormError(f"with a scale of {scales[i]:g}, which gives no whole size")
-    return goal
+            cut |= abs(exact - goal[axis]) > 1e-4
+    return goal, factors if cut else None
 
 
 def _numbers(t: Translation, node: Node, index: int, key: str = "") -> list[float] | None:

@@ -8,13 +8,11 @@ from typing import Literal
 import numpy as np
 
 from hwsim.graph import Shape, ops
-from hwsim.graph.ops import BinaryFunction, Padding2d, UnaryFunction, same_padding
+from hwsim.graph.ops import BinaryFunction, Coordinates, Padding2d, UnaryFunction, same_padding
 from hwsim.graph.ops.pooling import ReduceFunction
 from hwsim.importers.tflite_import import TfliteImport, Translation, UnsupportedError, real_values
 from hwsim.importers.tflite_reader import FileOperator
 from hwsim.importers.tflite_schema import SAME_PADDING
-
-Coordinates = Literal["asymmetric", "half_pixel", "align_corners"]
 
 
 def window_padding(

@@ -118,8 +118,8 @@ def _adapted(adapter: Adapter) -> Binder:
 
 def _resize(op: ops.Resize, x: Array) -> Array:
     if op.mode == "bilinear":
-        return kernels.resize_bilinear(x, op.size, op.coordinates)
-    return layout.resize_nearest(x, op.size, op.coordinates, op.rounding)
+        return kernels.resize_bilinear(x, op.size, op.coordinates, op.scale)
+    return layout.resize_nearest(x, op.size, op.coordinates, op.rounding, op.scale)
 
 
 def _arg_extreme(op: ops.ArgExtreme, x: Array) -> Array:

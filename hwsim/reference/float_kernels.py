@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.graph.ops import FusedActivation
+from hwsim.graph.ops import Coordinates, FusedActivation
 from hwsim.reference.conv_gemm import (
     Epilogue,
     GemmConvolution,
@@ -29,7 +29,7 @@ from hwsim.reference.conv_gemm import (
     output_size,
 )
 from hwsim.reference.counting import multiply
-from hwsim.reference.layout_kernels import Coordinates, source_positions
+from hwsim.reference.layout_kernels import Scale, source_positions
 
 Array = NDArray[Any]
 PoolFunction = Literal["max", "average"]
@@ -225,10 +225,14 @@ def reduce_axes(x: Array, function: ReduceFunction, axes: Sequence[int], *, keep
     return result
 
 
-def resize_bilinear(x: Array, size: Pair, coordinates: Coordinates) -> Array:  # (N, H, W, C) -> (N, *size, C)
+def resize_bilinear(
+    x: Array, size: Pair, coordinates: Coordinates, scale: Scale = None
+) -> Array:  # (N, H, W, C) -> (N, *size, C)
     """Scale an image by weighting the two nearest rows and columns; positions outside read the edge."""
-    rows_low, rows_high, row_weight = _neighbours(x.shape[1], size[0], coordinates)
-    columns_low, columns_high, column_weight = _neighbours(x.shape[2], size[1], coordinates)
+    (rows_low, rows_high, row_weight), (columns_low, columns_high, column_weight) = (
+        _neighbours(source_positions(size_in, size_out, coordinates, factor), size_in)
+        for size_in, size_out, factor in zip(x.shape[1:3], size, scale or (None, None), strict=True)
+    )
     down, across = row_weight.astype(x.dtype)[:, None, None], column_weight.astype(x.dtype)[:, None]
     rows = x[:, rows_low] * (1 - down) + x[:, rows_high] * down  # (N, H', W, C)
     result: Array = rows[:, :, columns_low] * (1 - across) + rows[:, :, columns_high] * across
@@ -348,8 +352,8 @@ def _window_counts(
     return result
 
 
-def _neighbours(size_in: int, size_out: int, coordinates: Coordinates) -> tuple[Array, Array, Array]:
+def _neighbours(position: Array, size_in: int) -> tuple[Array, Array, Array]:
     """Return, for each ofmap index, the two ifmap indices it lies between and the weight of the second."""
-    position = np.clip(source_positions(size_in, size_out, coordinates), 0, size_in - 1)
+    position = np.clip(position, 0, size_in - 1)
     low = np.floor(position).astype(np.intp)
     return low, np.minimum(low + 1, size_in - 1), position - low

@@ -16,6 +16,7 @@ from hwsim.errors import ForwardError
 from hwsim.graph import Layer, Tensor, ops
 from hwsim.graph.ops import Op
 from hwsim.reference import float_kernels, int8_kernels, int8_pooling, int8_tables, layout_kernels
+from hwsim.reference.float_dispatch import FLOAT_BINDERS
 from hwsim.reference.int8_fixed_point import l2_norm, prepare_softmax
 from hwsim.reference.int8_kernels import Kernel
 from hwsim.reference.int8_tables import Affine, look_up, look_up_pair, saturated
@@ -27,6 +28,7 @@ Weighted = Callable[[Array, NDArray[np.int64], NDArray[np.float64]], Kernel]
 SOFTMAX_OUT = Affine(1 / 256, -128)  # what TFLite's softmax demands of its ofmap
 SOFTMAX_SCALE_TOLERANCE = 1e-3
 L2_NORM_OUT = Affine(1 / 128, 0)
+LITERT_COORDINATES = ("asymmetric", "half_pixel", "align_corners")
 
 _binary_table = lru_cache(maxsize=256)(int8_tables.binary_table)  # layers of a net repeat, and so do their tables
 _unary_table = lru_cache(maxsize=256)(int8_tables.unary_table)
@@ -158,6 +160,9 @@ def _bind_resize(layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tenso
     op = layer.op
     assert isinstance(op, ops.Resize)
     x, out = affine(layer, inputs[0]), affine(layer, outputs[0])
+    if op.scale is not None or op.coordinates not in LITERT_COORDINATES:
+        run_float = FLOAT_BINDERS[ops.Resize](layer, inputs, outputs)
+        return _in_float(x, out, lambda real: run_float([real])[0])
     if op.mode == "bilinear":
         prepare = int8_pooling.prepare_resize_bilinear_unsigned if unsigned else int8_pooling.prepare_resize_bilinear
         run = prepare(op, x, out)

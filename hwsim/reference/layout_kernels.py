@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.graph.ops.layout import Coordinates
+
 Array = NDArray[Any]
 Pair = tuple[int, int]
-Coordinates = Literal["asymmetric", "half_pixel", "align_corners"]
+Scale = tuple[float, float] | None
 Rounding = Literal["floor", "ceil", "prefer_floor", "prefer_ceil"]
 PadMode = Literal["constant", "reflect", "edge"]
 
@@ -87,27 +89,36 @@ def space_to_depth(x: Array, block: int) -> Array:  # (N, H, W, C) -> (N, H/b, W
     return blocks.reshape(N, H // block, W // block, block * block * C)
 
 
-def source_positions(size_in: int, size_out: int, coordinates: Coordinates) -> NDArray[np.float64]:  # -> (size_out,)
+def source_positions(
+    size_in: int, size_out: int, coordinates: Coordinates, scale: float | None = None
+) -> NDArray[np.float64]:  # -> (size_out,)
     """Return the position in the ifmap that each ofmap index reads, possibly outside it.
 
     Source: ONNX operator ``Resize``, ``coordinate_transformation_mode``; TFLite's ``align_corners`` and
     ``half_pixel_centers`` are the modes of those names, neither of them is ``asymmetric``.
     """
     index = np.arange(size_out, dtype=np.float64)
+    exact_out = size_out if scale is None else size_in * scale  # a fraction, perhaps
     match coordinates:
-        case "asymmetric":
-            return index * size_in / size_out
-        case "half_pixel":
-            return (index + 0.5) * size_in / size_out - 0.5
         case "align_corners":
             return index * (size_in - 1) / max(size_out - 1, 1)
+        case "asymmetric":
+            return index * size_in / exact_out
+        case "pytorch_half_pixel" if size_out == 1:
+            return index
+        case "half_pixel_symmetric":
+            return (index + 0.5 + (exact_out - size_out) / 2) * size_in / exact_out - 0.5
+        case _:
+            return (index + 0.5) * size_in / exact_out - 0.5
 
 
-def resize_nearest(x: Array, size: Pair, coordinates: Coordinates, rounding: Rounding) -> Array:  # -> (N, *size, C)
+def resize_nearest(
+    x: Array, size: Pair, coordinates: Coordinates, rounding: Rounding, scale: Scale = None
+) -> Array:  # -> (N, *size, C)
     """Scale an image (N, H, W, C) by picking pixels."""
     rows, columns = (
-        np.clip(_rounded(source_positions(size_in, size_out, coordinates), rounding), 0, size_in - 1).astype(np.intp)
-        for size_in, size_out in zip(x.shape[1:3], size, strict=True)
+        np.clip(_rounded(source_positions(*axis[:2], coordinates, axis[2]), rounding), 0, axis[0] - 1).astype(np.intp)
+        for axis in zip(x.shape[1:3], size, scale or (None, None), strict=True)
     )
     return x[:, rows[:, None], columns]
 

@@ -17,6 +17,9 @@ from hwsim.importers.onnx_file import load_onnx  # noqa: E402
 from hwsim.importers.onnx_translate import TRANSLATORS  # noqa: E402
 from hwsim.reference import forward  # noqa: E402
 
+# Cases where onnxruntime departs from the reference and hwsim follows onnxruntime: it aligns the corners of images whose
+# size is cut to a whole number, not of the exact one.
+AS_ONNXRUNTIME = {"test_resize_downsample_scales_linear_align_corners"}
 LEAST_EQUAL = 350  # of the 389 in onnx 1.23; other releases have somewhat more or fewer
 
 
@@ -62,5 +65,5 @@ def test_no_case_that_imports_differs(tmp_path: Path) -> None:
             and not TRANSLATORS.keys().isdisjoint(node.op_type for node in case.model.graph.node)
         ]
         outcomes = {case.name: outcome(case, tmp_path / "case.onnx") for case in cases}
-    assert [name for name, result in outcomes.items() if result == "different"] == []
+    assert {name for name, result in outcomes.items() if result == "different"} <= AS_ONNXRUNTIME
     assert sum(result == "equal" for result in outcomes.values()) >= LEAST_EQUAL

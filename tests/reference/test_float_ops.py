@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -263,6 +264,15 @@ def test_resize(size: tuple[int, int], coordinates: Any) -> None:
     check(ops.Resize(mode="bilinear", size=size, coordinates=coordinates), (2, 4, 5, 3))
     for rounding in ("floor", "ceil", "prefer_floor", "prefer_ceil"):
         check(ops.Resize(mode="nearest", size=size, coordinates=coordinates, rounding=rounding), (2, 4, 5, 3))
+
+
+@pytest.mark.parametrize("scale", [(1.3, 2.7), (0.6, 1.5), (2.0, 0.3)])  # of (4, 5): no whole sizes
+@pytest.mark.parametrize("coordinates", get_args(ops.Coordinates))
+def test_resize_by_factors(scale: tuple[float, float], coordinates: Any) -> None:
+    size = (math.floor(4 * scale[0]), math.floor(5 * scale[1]))
+    for mode in ("bilinear", "nearest"):
+        op = ops.Resize(mode=mode, size=size, coordinates=coordinates, rounding="prefer_floor", scale=scale)
+        check(op, (2, 4, 5, 3))
 
 
 @pytest.mark.parametrize("axis", [-1, 1, 0])

@@ -7,6 +7,7 @@ from hwsim.graph.ops.elementwise import Binary, BinaryFunction, PRelu, Unary, Un
 from hwsim.graph.ops.layout import (
     ChannelShuffle,
     Concat,
+    Coordinates,
     DepthToSpace,
     Gather,
     Pad,
@@ -32,6 +33,7 @@ __all__ = [
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "Coordinates",
     "Dense",
     "DepthToSpace",
     "Dequantize",

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from hwsim.graph.ops.base import FusedActivation, Op, Pair, ShapeMismatchError, need_positive, need_rank, normal_axis
 from hwsim.graph.tensor import Spec, elements
 
+Coordinates = Literal["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric"]
 BILINEAR_OPS = 7  # four products and three additions
 
 
@@ -173,7 +174,10 @@ class Resize(Op):
     """An image scaled to (H, W): ifmap (N, H, W, C) → ofmap (N, H', W', C).
 
     ``coordinates`` says which ifmap position an ofmap index x of ``out`` reads, for ``in`` pixels:
-    ``asymmetric`` x·in/out, ``half_pixel`` (x + ½)·in/out − ½, ``align_corners`` x·(in − 1)/(out − 1).
+    ``asymmetric`` x·in/out, ``half_pixel`` (x + ½)·in/out − ½, ``align_corners`` x·(in − 1)/(out − 1);
+    ``pytorch_half_pixel`` is ``half_pixel``, but 0 where ``out`` is 1. Where ``scale`` (vertical, horizontal) is given,
+    1/scale stands for in/out, from which it differs when in·scale is no whole number; ``half_pixel_symmetric`` then
+    centres the images on each other.
     ``rounding`` is how ``nearest`` picks a pixel from it (``prefer_floor`` and ``prefer_ceil`` say where ½ goes).
     """
 
@@ -181,13 +185,16 @@ class Resize(Op):
 
     mode: Literal["nearest", "bilinear"]
     size: Pair
-    coordinates: Literal["asymmetric", "half_pixel", "align_corners"] = "half_pixel"
+    coordinates: Coordinates = "half_pixel"
     rounding: Literal["floor", "ceil", "prefer_floor", "prefer_ceil"] = "floor"
+    scale: tuple[float, float] | None = None
 
     def infer(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
         """Return the ofmap's spec; see ``Op.infer``."""
         need_rank(inputs[0], 4, "ifmap")
         need_positive(size=self.size)
+        if self.scale is not None and not all(0 < factor < float("inf") for factor in self.scale):
+            raise ShapeMismatchError(f"scale = {self.scale}: must be > 0")
         n, _, _, c = inputs[0].shape
         return (Spec((n, *self.size, c), inputs[0].dtype),)
 
