@@ -17,8 +17,8 @@ from hwsim.importers.onnx_file import load_onnx  # noqa: E402
 from hwsim.importers.onnx_translate import TRANSLATORS  # noqa: E402
 from hwsim.reference import forward  # noqa: E402
 
-# Cases where onnxruntime departs from the reference and hwsim follows onnxruntime: it aligns the corners of images whose
-# size is cut to a whole number, not of the exact one.
+# Where onnxruntime departs from the reference, hwsim follows onnxruntime: it aligns the corners of images whose size is
+# cut to a whole number, not those of the exact size.
 AS_ONNXRUNTIME = {"test_resize_downsample_scales_linear_align_corners"}
 LEAST_EQUAL = 350  # of the 389 in onnx 1.23; other releases have somewhat more or fewer
 
