@@ -24,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 # can be gone through, offsets looked up in all orders.
 PROMOTIONS, PIVOTS = 8_000, 8
 EXHAUSTIBLE, SEARCH_LOOKUPS = 24, 60_000
+# Up to so many buffers plain lists are faster than columns.
+FEW = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,54 @@ class _Shelf:
             assert self._living[step].pop() == index
 
 
+class _WideShelf:
+    """The same for thousands of buffers: columns of all that is placed, in order of offset."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._buffers = problem.buffers
+        self._rivals: dict[int, list[tuple[int, int, bool]]] = {}  # buffer -> those it has a gap with, as the dying one
+        for (dying, born), gap in problem.gaps.items():
+            self._rivals.setdefault(dying, []).append((born, gap, True))
+            self._rivals.setdefault(born, []).append((dying, gap, False))
+        self._placed = np.zeros((5, len(problem.buffers)), dtype=np.int64)  # offset, end, first, last, index
+        self._count = 0
+        self.offsets = [0] * len(problem.buffers)
+
+    def lowest(self, index: int) -> int:
+        """Return the lowest offset that those placed leave to a buffer."""
+        buffer = self._buffers[index]
+        at, ends, first, last, names = self._placed[:, : self._count]
+        meets = (first <= buffer.last) & (last >= buffer.first)
+        low, high, names = at[meets] - buffer.size, ends[meets], names[meets]
+        moved = False
+        for rival, gap, dying in self._rivals.get(index, ()):
+            for place in np.flatnonzero(names == rival):
+                moved = True
+                if dying:  # a rival that is born as this one dies starts below it
+                    high[place] = min(high[place], self.offsets[rival] + gap)
+                else:
+                    low[place] = max(low[place], self.offsets[rival] - gap)
+        if moved:
+            order = np.lexsort((high, low))
+            low, high = low[order], high[order]
+        # Up to each interval, in order of where they begin, everything below ``reach`` is barred.
+        reach = np.maximum.accumulate(np.concatenate([[0], high]))
+        free = np.flatnonzero(low >= reach[:-1])
+        return int(reach[free[0] if len(free) else -1])
+
+    def put(self, index: int, offset: int) -> None:
+        """Place a buffer."""
+        self.offsets[index] = offset
+        buffer, count = self._buffers[index], self._count
+        place = int(np.searchsorted(self._placed[0, :count], offset))
+        self._placed[:, place + 1 : count + 1] = self._placed[:, place:count]
+        self._placed[:, place] = offset, offset + buffer.size, buffer.first, buffer.last, index
+        self._count += 1
+
+
 def place_in_order(problem: Problem, order: Iterable[int]) -> tuple[int, ...]:
     """Place buffers one after the other, each at the lowest free offset."""
-    shelf = _Shelf(problem)
+    shelf = _Shelf(problem) if len(problem.buffers) <= FEW else _WideShelf(problem)
     for index in order:
         shelf.put(index, shelf.lowest(index))
     return tuple(shelf.offsets)

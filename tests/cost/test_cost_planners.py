@@ -43,6 +43,18 @@ def clashes(problem, offsets):
     return found
 
 
+@given(problems(most=25), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_columns_place_as_lists_do(problem, rng):
+    order = rng.sample(range(len(problem.buffers)), len(problem.buffers))
+    placed = []
+    for few in (len(problem.buffers), 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planners, "FEW", few)
+            placed.append(planners.place_in_order(problem, order))
+    assert placed[0] == placed[1]
+
+
 @given(problems())
 @settings(max_examples=100, deadline=None)
 def test_every_plan_is_sound_and_none_beats_the_bound(problem):
