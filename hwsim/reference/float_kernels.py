@@ -1,8 +1,9 @@
 """Float kernels: one pure function per layer type, channel-last, float32 in and out.
 
 Shapes stand in trailing comments. Letters: N batch, H W ifmap, C ifmap channels, R S kernel, K filters, P Q ofmap.
-Products accumulate in float32, in the order of BLAS; pooled and reduced sums in float64; everything else is float32
-throughout. Functions of one element are in ``float_functions``, moves of data in ``layout_kernels``.
+Products accumulate in float32, in the order of BLAS; pooled and reduced sums in float64 (but see ``global_pool``);
+everything else is float32 throughout. Functions of one element are in ``float_functions``, moves of data in
+``layout_kernels``.
 """
 
 from __future__ import annotations

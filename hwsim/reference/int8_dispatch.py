@@ -304,7 +304,7 @@ def _unsupported(layer: Layer, tensor: Tensor) -> ForwardError:
         has = f"is {tensor.dtype} with {len(tensor.quant.scale)} scales"
     return ForwardError(
         f"layer {layer.name!r} ({type(layer.op).__name__}): tensor {tensor.name!r} {has}: "
-        "hwsim runs quantised layers on int8 or uint8 activations with one scale"
+        "hwsim runs quantised layers on int8 or uint8 activations with one scale (costs need no run)"
     )
 
 

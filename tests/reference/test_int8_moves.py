@@ -142,5 +142,31 @@ def test_index_of_an_extreme(tmp_path: Path, code: str, dtype: str, axis: int) -
     check(tmp_path, [constant("axis", axis), T("y", (), dtype)], [operator], [quantised("x", (3, 4, 300), X)])
 
 
+def four_bits(codes: np.ndarray) -> np.ndarray:
+    """Return 4-bit codes as TFLite stores them: two to a byte, the first in the low half."""
+    flat = np.append(codes.ravel(), np.zeros(codes.size % 2, codes.dtype)) & 15
+    return (flat[::2] | flat[1::2] << 4).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("code", "shape", "axis"),
+    [("CONV_2D", (5, 3, 3, 7), 0), ("DEPTHWISE_CONV_2D", (1, 3, 3, 7), 3), ("FULLY_CONNECTED", (5, 7), 0)],
+)
+def test_weights_of_four_bits(tmp_path: Path, code: str, shape: tuple[int, ...], axis: int) -> None:
+    channels = shape[axis]
+    codes = np.random.default_rng(0).integers(-8, 8, shape)
+    scale = [float(np.float32(0.01 + 0.003 * i)) for i in range(channels)]
+    w = T("w", shape, "INT4", four_bits(codes), scale=scale, zero_point=[0] * channels, axis=axis)
+    b = constant("b", np.arange(channels) * 90, scale=[X[0] * s for s in scale], zero_point=[0] * channels)
+    window = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    options, values = {
+        "CONV_2D": ("Conv2DOptions", window),
+        "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", window | {"DepthMultiplier": 1}),
+        "FULLY_CONNECTED": ("FullyConnectedOptions", {}),
+    }[code]
+    image = (3, 7) if code == "FULLY_CONNECTED" else (1, 6, 5, 7)
+    one(tmp_path, code, options, values, constants=[w, b], shape=image, out=(0.12, 4))
+
+
 def test_cast_takes_codes_as_they_are(tmp_path: Path) -> None:
     check(tmp_path, [T("y", ())], [O("CAST", ["x"], ["y"], "CastOptions")], [quantised("x", (3, 40), X)])
