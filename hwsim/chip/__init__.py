@@ -1,5 +1,6 @@
 """The chip room: profiles, kernel tables, the catalogue, and hardware points."""
 
+from hwsim.chip.assumptions import WAITING
 from hwsim.chip.buffers import OPERANDS, Operand
 from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
@@ -15,6 +16,7 @@ __all__ = [
     "DATAFLOWS",
     "KERNEL_KINDS",
     "OPERANDS",
+    "WAITING",
     "ArrayEngine",
     "Chip",
     "CoreEngine",

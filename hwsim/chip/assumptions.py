@@ -19,9 +19,14 @@ UNSOURCED = (
     "core",
     "kernels",
     "default_runtime",
+    "regulator",
     "memories",
     "holds",
 )
+
+
+# Fields that matter only where a chip waits.
+WAITING = ("idle_mw", "sleep_uw", "wake_us")
 
 
 def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[str, ...]:
@@ -29,7 +34,7 @@ def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[
 
     Args:
         chip: The chip.
-        used: Names of the engines and memories that matter; None is all of them.
+        used: Names of the engines and memories that matter, and of ``WAITING`` fields; None is all of them.
     """
     lines = []
     engines = [engine for engine in chip.engines if used is None or engine.name in used]
@@ -39,6 +44,9 @@ def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[
     for engine in engines:
         if isinstance(engine, ArrayEngine):
             defaults += _array_defaults(engine, chip)
+        elif engine.rated_mhz not in (None, engine.clock_mhz or chip.clock_mhz):
+            open_ = "run_fixed_mw" not in engine.model_fields_set
+            defaults += [f"{engine.name}: all of run_mw follows the clock"] if open_ else []
     if defaults:
         lines.append("left open: " + "; ".join(dict.fromkeys(defaults)))
     lines += [
@@ -58,6 +66,8 @@ def assumptions(chip: ChipFields, used: Collection[str] | None = None) -> tuple[
 
 def _matters(path: str, used: Collection[str] | None) -> bool:
     head, _, rest = path.partition(".")
+    if used is not None and path in WAITING:
+        return path in used
     return used is None or head not in LISTS or rest.partition(".")[0] in used
 
 

@@ -14,7 +14,7 @@ from hwsim.chip.paths import full_path
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.sram import BY_CACTI, CACTI_RANGE, covers, sram_pj_per_byte
 from hwsim.errors import CostError, UsageError
-from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, W_PER_MW
+from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, S_PER_US, W_PER_MW, W_PER_UW
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -125,7 +125,36 @@ class HardwarePoints:
     @property
     def static_w(self) -> Floats:
         """Power while on, besides what engines and accesses take."""
-        return self._column("static_mw", self.chip.static_mw or 0.0) * W_PER_MW
+        return self._column("static_mw", self.chip.static_mw or 0.0) * W_PER_MW * self.supply_factor
+
+    @property
+    def waits_w(self) -> dict[str, Floats]:
+        """Powers at which the chip may wait, by state, as far as it gives them; on is with all engines at rest."""
+        given = {
+            "sleep": ("sleep_uw", self.chip.sleep_uw, W_PER_UW),
+            "idle": ("idle_mw", self.chip.idle_mw, W_PER_MW),
+            "on": ("static_mw", self.chip.static_mw, W_PER_MW),
+        }
+        return {
+            state: self._column(field, value) * unit * self.supply_factor
+            for state, (field, value, unit) in given.items()
+            if value is not None or field in self._columns
+        }
+
+    @property
+    def wake_s(self) -> Floats:
+        """Time from sleep until a core runs."""
+        return self._column("wake_us", self.chip.wake_us) * S_PER_US
+
+    @property
+    def supply_factor(self) -> Floats:
+        """Powers at the supply over those at the supply they were measured at.
+
+        Behind a linear regulator the current is the same at any supply, behind a switching one the power is.
+        """
+        if self.chip.regulator != "linear" or (supply := self.chip.supply_v) is None:
+            return np.ones(1)
+        return self._column("supply_v", supply) / self._column("rated_v", self.chip.rated_v or supply)
 
     def _column(self, path: str, value: Any) -> Floats:
         return self._columns[path] if path in self._columns else np.array([float(value)])
@@ -187,8 +216,16 @@ class HardwarePoints:
                 lanes = self._column(f"{prefix}.vector_lanes", engine.vector_lanes).astype(np.int64)
         else:
             cores = self._column(f"{prefix}.cores", engine.cores).astype(np.int64)
-            run_w = self._column(f"{prefix}.run_mw", engine.run_mw or 0.0) * W_PER_MW
+            run_w = self._run_mw(engine, prefix, clock) * W_PER_MW * self.supply_factor
         return EngineColumns(clock * HZ_PER_MHZ, rows, cols, lanes, cores, run_w)
+
+    def _run_mw(self, engine: CoreEngine, prefix: str, clock_mhz: Floats) -> Floats:
+        """Return a core's run power at its clock [mW]: a part of it follows the clock where it is said from which."""
+        rated_mw = self._column(f"{prefix}.run_mw", engine.run_mw or 0.0)
+        if engine.rated_mhz is None and f"{prefix}.rated_mhz" not in self._columns:
+            return rated_mw
+        fixed_mw = self._column(f"{prefix}.run_fixed_mw", engine.run_fixed_mw)
+        return fixed_mw + (rated_mw - fixed_mw) * clock_mhz / self._column(f"{prefix}.rated_mhz", engine.rated_mhz)
 
     def _check_sizes(self) -> None:
         for name, memory in self._memories.items():
@@ -197,7 +234,17 @@ class HardwarePoints:
 
 
 WHOLE = ("rows", "cols", "vector_lanes", "cores", "size_bytes")
-MAY_BE_ZERO = ("latency_cycles", "pj_per_byte", "write_pj_per_byte", "reserved_kib", "static_mw")
+MAY_BE_ZERO = (
+    "latency_cycles",
+    "pj_per_byte",
+    "write_pj_per_byte",
+    "reserved_kib",
+    "static_mw",
+    "idle_mw",
+    "sleep_uw",
+    "wake_us",
+    "run_fixed_mw",
+)
 NUMERIC = (
     *WHOLE,
     *MAY_BE_ZERO,
@@ -209,6 +256,9 @@ NUMERIC = (
     "gb_per_s",
     "write_share",
     "run_mw",
+    "rated_mhz",
+    "supply_v",
+    "rated_v",
 )
 
 

@@ -40,6 +40,7 @@ def broken_rules(data: Fields) -> list[Problem]:
     for index, engine in _items(data, "engines"):
         problems += _engine_problems(data, ("engines", index), engine)
     problems += _price_problems(data)
+    problems += _power_problems(data)
     problems += _source_problems(data)
     return list(dict.fromkeys(problems))
 
@@ -143,6 +144,29 @@ def _price_problems(data: Fields) -> list[Problem]:
         if memory.get("pj_per_byte") == BY_CACTI and not isinstance(data.get("process_nm"), int | float):
             sentence = f"memories.{memory['name']}.pj_per_byte = {BY_CACTI}: needs process_nm, the node [nm]"
             problems.append((("memories", index, "pj_per_byte"), sentence))
+    return problems
+
+
+def _power_problems(data: Fields) -> list[Problem]:
+    """Return a line for every power figure that lacks what it is scaled by."""
+    problems: list[Problem] = []
+    if data.get("regulator") == "linear" and data.get("supply_v") is None:
+        problems.append((("regulator",), "regulator = linear: needs supply_v, for power follows the supply [V]"))
+    if data.get("rated_v") is not None and data.get("regulator") is None:
+        problems.append((("rated_v",), "rated_v: needs regulator, linear or smps, to say how power follows the supply"))
+    for index, engine in _items(data, "engines"):
+        where, at = f"engines.{engine['name']}", ("engines", index)
+        run, fixed = engine.get("run_mw"), engine.get("run_fixed_mw")
+        if engine.get("rated_mhz") is not None and run is None:
+            problems.append(((*at, "rated_mhz"), f"{where}.rated_mhz: needs run_mw, which was measured there [mW]"))
+        if fixed is None:
+            continue
+        if engine.get("rated_mhz") is None:
+            sentence = f"{where}.run_fixed_mw: needs rated_mhz, the clock at which run_mw was measured [MHz]"
+            problems.append(((*at, "run_fixed_mw"), sentence))
+        elif isinstance(fixed, int | float) and isinstance(run, int | float) and fixed > run:
+            sentence = f"{where}.run_fixed_mw = {fixed:g}: must be at most run_mw, {run:g}, of which it is a part"
+            problems.append(((*at, "run_fixed_mw"), sentence))
     return problems
 
 

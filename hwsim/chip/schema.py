@@ -23,6 +23,7 @@ NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 PART_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 MAX_SIZE_BYTES = 2**50
 Contents = Literal["weights", "activations"]
+Regulator = Literal["linear", "smps"]
 MemoryKind = Literal["sram", "tcm", "cache", "flash", "dram"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -156,6 +157,13 @@ class CoreEngine(_Engine):
     run_mw: Positive | None = Field(
         None, description="Power of the whole chip at its supply while this core runs, MACs and memories included. [mW]"
     )
+    rated_mhz: Positive | None = Field(
+        None,
+        description="Clock at which run_mw was measured, from where it follows the clock; default: it does not. [MHz]",
+    )
+    run_fixed_mw: NotNegative = Field(
+        0.0, description="What of run_mw does not follow the clock: leakage, regulators, what is always on. [mW]"
+    )
 
     # Set by the loader, which knows where kernel tables and runtimes lie.
     _table: KernelTable | None = PrivateAttr(None)
@@ -201,7 +209,13 @@ class ChipFields(_Model):
     title: str = Field("", max_length=200, description="The chip in one line.")
     clock_mhz: Positive = Field(description="Clock of memories, and of engines without one of their own. [MHz]")
     process_nm: Positive | None = Field(None, description="Process node. [nm]")
-    supply_v: Positive | None = Field(None, description="Supply voltage of its power figures. [V]")
+    supply_v: Positive | None = Field(None, description="Supply voltage it runs at. [V]")
+    rated_v: Positive | None = Field(
+        None, description="Supply voltage at which its power figures were measured; default: supply_v. [V]"
+    )
+    regulator: Regulator | None = Field(
+        None, description="What feeds the core. linear: the current is the same at any supply; smps: the power is."
+    )
     engines: tuple[Engine, ...] = Field(
         min_length=1, max_length=16, description="In the order they are offered layers."
     )
@@ -210,6 +224,13 @@ class ChipFields(_Model):
     static_mw: NotNegative | None = Field(
         None, description="Power while on, besides what engines and accesses take. [mW]"
     )
+    idle_mw: NotNegative | None = Field(
+        None, description="Power of the whole chip while it waits with its clocks on, the core stopped. [mW]"
+    )
+    sleep_uw: NotNegative | None = Field(
+        None, description="Power of the whole chip in the deepest sleep that keeps its RAM. [µW]"
+    )
+    wake_us: NotNegative = Field(0.0, description="Time from that sleep until the core runs, at the core's power. [µs]")
     outside: tuple[str, ...] = Field((), description="What the numbers leave out.")
     sources: dict[str, str] = Field(min_length=1, description="Field path or * -> document and table, or 'assumed'.")
 

@@ -237,13 +237,30 @@ def chip_of(source: str, runtime: str | None = None, overrides: Sequence[str] | 
 
 
 def report_of(
-    net: Graph, chip: Chip, batch: int, dtype: str | None, objective: str, place: Sequence[str] | None
+    net: Graph,
+    chip: Chip,
+    batch: int,
+    dtype: str | None,
+    objective: str,
+    place: Sequence[str] | None,
+    *,
+    period_s: float | None = None,
+    battery: str | None = None,
 ) -> Report:
     """Evaluate as a command line says."""
     from hwsim.report import evaluate
 
     placed = dict(pairs(place, "--place"))
-    return evaluate(net, chip, batch=batch, dtype=dtype_of(dtype), objective=objective, place=placed)
+    return evaluate(
+        net,
+        chip,
+        batch=batch,
+        dtype=dtype_of(dtype),
+        objective=objective,
+        place=placed,
+        period_s=period_s,
+        battery=battery,
+    )
 
 
 def dtype_of(word: str | None) -> DType | None:

@@ -63,12 +63,22 @@ def evaluate(
     measure: Annotated[
         bool, typer.Option("--measure", help="Add zero shares and ranges from a forward pass on noise.")
     ] = False,
+    period: Annotated[
+        str | None, typer.Option("--period", metavar="TIME", help="Run it once in every 1s, 100ms or 5min.")
+    ] = None,
+    battery: Annotated[
+        str | None, typer.Option("--battery", metavar="CELL", help="Tell how long 220mAh@3V or 2.4Wh last.")
+    ] = None,
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Leave with 1 if the net does not run.")] = False,
 ) -> None:
     """Tell what a net costs on a chip, layer by layer."""
     from hwsim.files import check_writable
+    from hwsim.report.duty import battery_of, seconds
 
     printed = format_of(form)
+    period_s = None if period is None else seconds(period, "--period")
+    if battery is not None:
+        battery_of(battery)
     check_writable(json, csv, plot)
     if plot is not None:
         from hwsim.plot import check_picture
@@ -78,7 +88,7 @@ def evaluate(
         stage(f"reading {net}")
         graph, target = net_of(net, with_, dim, allow_unknown), chip_of(chip, runtime, set_)
         stage(f"costing {len(graph.layers)} layers on {target.name}")
-        report = report_of(graph, target, batch, dtype, objective, place)
+        report = report_of(graph, target, batch, dtype, objective, place, period_s=period_s, battery=battery)
         if measure:
             stage(f"running {graph.name} on noise")
             report = _with_measurements(report, graph)

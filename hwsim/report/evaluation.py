@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hwsim.chip import ArrayEngine, Chip, CoreEngine, HardwarePoints
+from hwsim.chip import WAITING, ArrayEngine, Chip, CoreEngine, HardwarePoints
 from hwsim.cost import (
     DIRECTIONS,
     NOBODY,
@@ -27,6 +27,7 @@ from hwsim.cost import (
 )
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
+from hwsim.report.duty import duty_cycle
 from hwsim.report.holding import (
     live_tensors,
     mapped_engine,
@@ -52,6 +53,8 @@ def evaluate(
     dtype: DType | None = None,
     objective: str = "latency",
     place: MappingType[str, str] | None = None,
+    period_s: float | None = None,
+    battery: str | None = None,
 ) -> Report:
     """Return what a net costs on a chip.
 
@@ -63,6 +66,8 @@ def evaluate(
             own; a net without weights, which has none, takes what the chip's first engine is made for.
         objective: What array mappings are chosen for: ``latency``, ``energy``, ``edp`` or ``traffic``.
         place: ``{"weights": memory}`` or ``{"activations": memory}``, to overrule the nearest that has room.
+        period_s: Run it once in so many seconds, and tell the mean power; ``report.duty`` holds it.
+        battery: What the chip is fed by, such as ``220mAh@3V``: how long it lasts is in ``report.duty``, too.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -74,20 +79,23 @@ def evaluate(
         raise UsageError(f"evaluate takes a Chip, not {chip!r}: load it with hwsim.load_chip")
     chosen = dtype or natural_dtype(net, chip)
     costs = cost(lower(net, batch=batch, dtype=chosen), HardwarePoints.of(chip), objective=objective, placed=place)
-    report = report_at(costs, 0, dtype=chosen)
+    report = report_at(costs, 0, dtype=chosen, waits=period_s is not None)
+    if period_s is not None or battery is not None:
+        report = replace(report, duty=duty_cycle(report, chip, period_s, battery))
     if chosen == dtype:
         return report
     line = f"dtype {chosen}, for the net has no weights and {chip.engines[0].name} does no {net_dtype(net)} MACs"
     return replace(report, assumptions=(line, *report.assumptions))
 
 
-def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report:
+def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bool = False) -> Report:
     """Return the report of one point of a cost record.
 
     Args:
         costs: From ``hwsim.cost.cost``.
         point: Index of the hardware point.
         dtype: What the workload was lowered with, to be named.
+        waits: Whether the powers of a chip that waits matter.
     """
     chip, workload = costs.points.chip, costs.workload
     memories = memory_reports(costs, point)
@@ -117,7 +125,10 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None) -> Report
         peak_tensors=live_tensors(costs, arena.at_peak),
         reason=reason,
         ways_out=ways_out(costs, memories, dtype) if reason else (),
-        assumptions=(*chip.assumptions(_in_use(used, memories)), *_model_assumptions(used)),
+        assumptions=(
+            *chip.assumptions(_in_use(used, memories) | set(WAITING if waits else ())),
+            *_model_assumptions(used),
+        ),
         outside=chip.outside,
         warnings=workload.graph.warnings,
     )

@@ -43,6 +43,8 @@ NULL = {
     "utilization": "no MACs, no peak rate known, or as latency_s",
     "error_p90": "not validated; error_source says why",
     "mapping": "the layer is not mapped onto an array",
+    "duty": "neither a period nor a battery was given",
+    "average_w": "duty.reason says why",
 }
 
 TOTALS = (
@@ -88,13 +90,14 @@ def report_of(data: Mapping[str, Json]) -> Report:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    from hwsim.report.duty import DutyCycle
     from hwsim.report.record import SCHEMA, LayerReport, Report
 
     if not isinstance(data, dict) or "layers" not in data or "schema" not in data:
         raise UsageError("is no report of hwsim; `hwsim evaluate NET CHIP --json FILE` writes one")
     if data["schema"] != SCHEMA:
         raise UsageError(f"schema = {data['schema']!r}: this hwsim reads reports of schema {SCHEMA}")
-    numbers = {field.name for field in fields(LayerReport) if field.type == "float"}
+    numbers = {field.name for record in (LayerReport, DutyCycle) for field in fields(record) if field.type == "float"}
     try:
         return TypeAdapter(Report).validate_python(_with_nan(data, numbers))
     except ValidationError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hwsim.report.record import MAC_CONVENTION, Report
-from hwsim.report.words import human_bytes, percent, printable, rounded, scaled, shortened
+from hwsim.report.words import human_bytes, lasting, percent, printable, rounded, scaled, shortened
 
 # Names a line of warnings or of live tensors shows before it counts the others.
 NAMED = 4
@@ -27,6 +27,8 @@ def facts(report: Report) -> list[Fact]:
         Fact("run", conditions(report)),
         Fact("traffic", _traffic(report)),
         Fact("energy", _energy(report)),
+        Fact("duty", _duty(report)),
+        Fact("battery", _battery(report)),
         Fact("arena", _arena(report)),
         Fact("coverage", report.coverage),
         Fact("MACs", MAC_CONVENTION),
@@ -72,6 +74,27 @@ def _energy(report: Report) -> str:
         return ""
     shares = ", ".join(f"{name} {percent(value / total)}" for name, value in parts)
     return f"{scaled(report.energy_j, 'J')}, {scaled(report.power_w, 'W')} on average: {shares}"
+
+
+def _duty(report: Report) -> str:
+    duty = report.duty
+    if duty is None:
+        return ""
+    if duty.reason:
+        return "" if report.reason else f"not possible: {duty.reason}"
+    if not duty.waits:
+        return f"without a break: {scaled(duty.average_w, 'W')} on average"
+    parts = f"{lasting(duty.run_s)} at {scaled(duty.run_w, 'W')}, then {duty.waits} at {scaled(duty.wait_w, 'W')}"
+    waking = f", {lasting(duty.wake_s)} to wake up" if duty.wake_s else ""
+    return f"every {lasting(duty.period_s)}: {parts}{waking}: {scaled(duty.average_w, 'W')} on average"
+
+
+def _battery(report: Report) -> str:
+    duty = report.duty
+    if duty is None or not duty.battery or duty.reason:
+        return ""
+    held, drawn = scaled(duty.battery_j, "J"), scaled(duty.battery_w, "W")
+    return f"{duty.battery} ({held}) gives {drawn} for {lasting(duty.life_s)}, its own discharge left out"
 
 
 def _arena(report: Report) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hwsim.report.duty import DutyCycle
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
@@ -177,6 +179,7 @@ class Report:
         peak_tensors: What lives then, from the lowest offset up.
         reason: Why the net does not run, or empty.
         ways_out: For each memory that is too small, the nearest change with which it would do.
+        duty: What the chip draws that runs it again and again, where that was asked.
         error_p90: 90th percentile of the relative error against silicon, or None: not validated.
         error_source: What that error was measured on, or why there is none.
         assumptions: What the profile left open and what stands in its place.
@@ -203,6 +206,7 @@ class Report:
     peak_tensors: tuple[LiveTensor, ...]
     reason: str = ""
     ways_out: tuple[str, ...] = ()
+    duty: DutyCycle | None = None
     error_p90: float | None = None
     error_source: str = "not validated"
     assumptions: tuple[str, ...] = ()

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-from hwsim.units import BYTES_PER_GIB, BYTES_PER_KIB, BYTES_PER_MIB
+from hwsim.units import (
+    BYTES_PER_GIB,
+    BYTES_PER_KIB,
+    BYTES_PER_MIB,
+    S_PER_DAY,
+    S_PER_HOUR,
+    S_PER_MINUTE,
+    S_PER_YEAR,
+)
 
 MISSING = "–"
 DIGITS = 3
 # From here on a number of KiB would have four digits, of which three are told: 0.977 MiB, not 1 000 KiB.
 SHORT_OF = 1000 / 1024
+_LONG = ((S_PER_YEAR, "years"), (S_PER_DAY, "days"), (S_PER_HOUR, "h"), (S_PER_MINUTE, "min"))
 _PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
 
@@ -32,6 +41,16 @@ def scaled(value: float, unit: str) -> str:
         return MISSING
     factor, prefix = si_prefix(value)
     return f"{rounded(value / factor)} {prefix}{unit}"
+
+
+def lasting(seconds: float) -> str:
+    """Return a time in the unit that suits it, up to years: ``163 ms``, ``5 min``, ``2.4 years``."""
+    if not isfinite(seconds):
+        return MISSING
+    for size, unit in _LONG:
+        if seconds >= 2 * size:
+            return f"{rounded(seconds / size)} {unit}"
+    return scaled(seconds, "s")
 
 
 def si_prefix(value: float) -> tuple[float, str]:
