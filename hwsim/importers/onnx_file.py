@@ -14,6 +14,7 @@ from hwsim.errors import ModelFileError, NetError, UnknownOperatorError, UsageEr
 from hwsim.graph import Graph, Layer, Quantization, fold_batch_norm, fuse_activations
 from hwsim.graph import ops as gops
 from hwsim.importers import onnx_ops_conv, onnx_ops_elementwise, onnx_ops_layout, onnx_ops_linear
+from hwsim.importers.onnx_dynamic import DYNAMIC_OPERATORS, as_hybrid
 from hwsim.importers.onnx_fold import FOLDED_OPERATORS, Folding
 from hwsim.importers.onnx_layout import Activation, channel_last, plain
 from hwsim.importers.onnx_node import UINT8_TO_INT8, Node, OnnxFile, Port, writers
@@ -125,7 +126,8 @@ def prepare(path: Path, file: OnnxFile) -> Translated:
     ends = [port.name for port in file.outputs]
     nodes, dead = _live(file.nodes, ends)
     folding = Folding(str(path), file.constants)
-    nodes = folding.fold_all(expand_qlinear(nodes, file.constants))
+    nodes = as_hybrid(expand_qlinear(nodes, file.constants), file.constants, ends)
+    nodes = folding.fold_all(nodes)
     file.nodes = recognise(nodes, file.constants, ends)
     codes = _codes(file)
     file.nodes, _ = _live(collapse(file.nodes, file.constants, ends), ends)
@@ -178,7 +180,7 @@ def finish(work: Translated, warnings: Iterable[str] = ()) -> Graph:
 
 def is_known(op: str) -> bool:
     """Return whether hwsim knows an operator type, in one form at least."""
-    return op in TRANSLATORS or op in FOLDED_OPERATORS or op in QLINEAR_OPERATORS
+    return any(op in known for known in (TRANSLATORS, FOLDED_OPERATORS, QLINEAR_OPERATORS, DYNAMIC_OPERATORS))
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from hwsim.errors import UnknownOperatorError  # noqa: E402
 from hwsim.graph import Graph  # noqa: E402
 from hwsim.importers.onnx_file import load_onnx  # noqa: E402
 from hwsim.reference import forward  # noqa: E402
@@ -277,6 +278,43 @@ def test_quantised_input_and_output(tmp_path: Path) -> None:
     found, right = forward(net, x)["y"], session(path).run(None, x)[0]
     assert (found.dtype, found.shape) == (right.dtype, right.shape)
     assert np.abs(found.astype(int) - right.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("weight_type", ["QInt8", "QUInt8"])
+def test_dynamically_quantised_net_is_hybrid(weight_type: str, per_channel: bool, tmp_path: Path) -> None:
+    """Products of real activations and int8 weights, with the float net's MACs, run as plain float."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    constants = {
+        "w": drawn(4, 3, 3, 3), "cb": drawn(4, seed=1), "m": drawn(4, 6, seed=2), "b": drawn(6, seed=3),
+        "k": drawn(5, 6, seed=4), "l": drawn(5, seed=5),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", "x w cb", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "a"), node("GlobalAveragePool", "a", "g"),
+        node("Flatten", "g", "h"), node("MatMul", "h m", "i"), node("Add", "i b", "j"),
+        node("Gemm", "j k l", "y", transB=1),
+    ]  # fmt: skip
+    shape, source, path = (1, 3, 8, 8), tmp_path / "float.onnx", tmp_path / "dynamic.onnx"
+    onnx.save(make(nodes, shape, constants), source)
+    kind = getattr(quantization.QuantType, weight_type)
+    quantization.quantize_dynamic(source, path, per_channel=per_channel, weight_type=kind)
+    graph = load_onnx(path)
+    assert graph.macs == load_onnx(source).macs
+    products = [layer for layer in graph.layers if layer.op.kind in ("conv2d", "dense")]
+    assert [graph.tensors[layer.inputs[1]].dtype for layer in products] == ["int8"] * 3
+    assert all(graph.tensors[layer.outputs[0]].dtype == "float32" for layer in graph.layers)
+    x = {"x": drawn(*shape, seed=9)}
+    with pytest.warns(UserWarning, match="run as plain float"):
+        found = forward(graph, x)["y"]
+    right = session(path).run(None, x)[0]
+    assert np.abs(found - right).max() <= 0.02 * np.abs(right).max()  # the runtime rounds activations to 8 bits
+
+
+def test_another_use_of_dynamic_quantisation_is_unknown(tmp_path: Path) -> None:
+    nodes = [node("DynamicQuantizeLinear", "x", "q s z"), node("DequantizeLinear", "q s z", "y")]
+    onnx.save(make(nodes, SHAPE, {}), tmp_path / "net.onnx")
+    with pytest.raises(UnknownOperatorError, match="DynamicQuantizeLinear"):
+        load_onnx(tmp_path / "net.onnx")
 
 
 class Images:
