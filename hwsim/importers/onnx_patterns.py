@@ -194,6 +194,33 @@ def _gelu(net: Net, erf: Node) -> Match | None:
     return _whole(net, (*nodes, step, last), "Gelu", (x,))
 
 
+def _gelu_tanh(net: Net, tanh: Node) -> Match | None:
+    """Match ½ · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), the cube as a power or as two products."""
+    scaled = net.made_by(tanh.inputs[0], "Mul")
+    summed = net.made_by(net.with_number(scaled, math.sqrt(2 / math.pi)) or "", "Add") if scaled else None
+    for x, bent_name in (summed.inputs, summed.inputs[::-1]) if summed else ():
+        bent = net.made_by(bent_name, "Mul")
+        cube = net.made_by(net.with_number(bent, 0.044715) or "", "Pow", "Mul") if bent else None
+        powers = _cube(net, cube, x) if cube else None
+        added = net.only_reader(tanh.outputs[0], "Add")
+        if not (scaled and summed and bent and powers and added) or net.with_number(added, 1) is None:
+            continue
+        step = net.only_reader(added.outputs[0], "Mul")
+        half = net.made_by((net.other(step, added.outputs[0]) if step else None) or "", "Mul")
+        if step and half and net.with_number(half, 0.5) == x:
+            nodes = (*powers, bent, summed, scaled, tanh, added, half, step)
+            return _whole(net, nodes, "Gelu", (x,), approximate="tanh")
+    return None
+
+
+def _cube(net: Net, node: Node, x: str) -> tuple[Node, ...] | None:
+    """Return the nodes that make x³."""
+    if node.op == "Pow":
+        return (node,) if node.inputs[0] == x and net.is_number(node.inputs[1], 3) else None
+    square = net.made_by(net.other(node, x) or "", "Mul")
+    return (square, node) if square and square.inputs == (x, x) else None
+
+
 def _swish(net: Net, node: Node) -> Match | None:
     """Match x · sigmoid(x) and x · hard_sigmoid(x), the latter also as x · clip(x + 3, 0, 6) / 6."""
     if len(node.inputs) != 2:
@@ -259,5 +286,6 @@ _RULES: dict[str, Sequence[Callable[[Net, Node], Match | None]]] = {
     "Div": (_norm,),
     "Mul": (_norm, _swish),
     "Erf": (_gelu,),
+    "Tanh": (_gelu_tanh,),
     "MatMul": (_matmul_bias,),
 }

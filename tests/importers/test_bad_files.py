@@ -164,6 +164,13 @@ TFLITE: dict[str, tuple[Sequence[T], Sequence[O], Sequence[str], Sequence[str], 
         ["y"],
         "filter is int64, must be one of float32",
     ),
+    "sparse weights": (
+        [*IMAGES, constant("w", np.zeros((2, 3, 3, 3)), "float32", sparse=True)],
+        [O("CONV_2D", ["x", "w", ""], ["y"], "Conv2DOptions", CONV)],
+        ["x"],
+        ["y"],
+        "tensor 'w' is stored sparse; hwsim reads dense weights: densify the model",
+    ),
     "zero point": (
         [T("x", (1, 4), "INT8", scale=[0.5], zero_point=[2**31]), T("y", (1, 4), "INT8", scale=[0.5], zero_point=[0])],
         [RELU],

@@ -407,8 +407,19 @@ def _gelu(half: str) -> list[Any]:
     return [*inner, node("Mul", "x a", "m"), node("Mul", "half m")]
 
 
+def _gelu_tanh(cube: list[Any]) -> list[Any]:
+    """½ · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))) with the cube as given, in tensor p."""
+    return [
+        *cube,
+        *(node("Mul", "bend p", "q"), node("Add", "x q", "a"), node("Mul", "a scale", "s"), node("Tanh", "s", "t")),
+        *(node("Add", "t one", "u"), node("Mul", "half x", "h"), node("Mul", "h u")),
+    ]
+
+
 PATTERNS: dict[str, tuple[list[Any], str]] = {
     **{f"gelu_half_{half}": (_gelu(half), "gelu") for half in ("before", "between", "after")},
+    "gelu_tanh_power": (_gelu_tanh([node("Pow", "x three", "p")]), "gelu_tanh"),
+    "gelu_tanh_product": (_gelu_tanh([node("Mul", "x x", "r"), node("Mul", "r x", "p")]), "gelu_tanh"),
     "silu": ([node("Sigmoid", "x", "s"), node("Mul", "x s")], "silu"),
     "hard_swish": ([node("HardSigmoid", "x", "s", alpha=1 / 6), node("Mul", "s x")], "hard_swish"),
     "hard_swish_clip": (
@@ -427,6 +438,7 @@ def test_activation_patterns(name: str, tmp_path: Path) -> None:
     nodes, function = PATTERNS[name]
     x = {"x": values(*IMAGE) * 4}
     numbers = {"root": np.sqrt(2), "one": 1, "half": 0.5, "three": 3, "zero": 0, "six": 6}
+    numbers |= {"bend": 0.044715, "scale": np.sqrt(2 / np.pi)}
     graph = check(model(nodes, x, ["y"], {k: np.float32(v) for k, v in numbers.items()}), x, tmp_path)
     assert [layer.op for layer in graph.layers] == [gops.Unary(function=function)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -159,11 +158,9 @@ def test_ten_thousand_layers(tmp_path: Path) -> None:
         y = b.unary("relu", y, name=f"block{i}_relu")
         x = b.binary("add", x, y, name=f"block{i}_add")
     graph = b.build([x])
-    started = time.perf_counter()
     (path,) = export_yaml(graph, tmp_path / "deep.yaml")
     assert path.stat().st_size < 2**20
     assert load_yaml(path) == graph
-    assert time.perf_counter() - started < 30  # about 4 s on one core
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

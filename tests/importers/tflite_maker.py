@@ -26,6 +26,7 @@ class T:
     zero_point: Sequence[int] = ()
     axis: int = 0
     signature: Sequence[int] | None = None
+    sparse: bool = False
 
 
 @dataclass
@@ -84,6 +85,8 @@ def tflite_bytes(tensors: Sequence[T], operators: Sequence[O], inputs: Sequence[
         values: dict[str, Any] = {"Name": b.CreateString(tensor.name), "Shape": numbers(tensor.shape)}
         if tensor.signature is not None:
             values["ShapeSignature"] = numbers(tensor.signature)
+        if tensor.sparse:
+            values["Sparsity"] = table("SparsityParameters", {})
         if tensor.scale:
             quant = {"Scale": numbers(tensor.scale, "float32"), "ZeroPoint": numbers(tensor.zero_point, "int64")}
             values["Quantization"] = table("QuantizationParameters", {**quant, "QuantizedDimension": tensor.axis})
