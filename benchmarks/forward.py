@@ -32,6 +32,9 @@ def main() -> None:
         os.environ[variable] = str(options.threads)
     sys.path.insert(0, str(CHECKOUT))  # tests/onnx_export.py writes the float net for onnxruntime
 
+    for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        if variable in os.environ:
+            show(f"{variable} is set: numpy's BLAS may be far slower than it can be; unset it to compare")
     show(f"{'net':44s} {'hwsim [ms]':>10s} {'other [ms]':>10s} {'ratio':>6s}   other side")
     squeezenet_float(options.pairs, options.threads)
     files = sorted(options.models.glob("*_int8.tflite"))
