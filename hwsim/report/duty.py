@@ -152,13 +152,12 @@ def duty_cycle(report: Report, chip: Chip, period_s: float | None, battery: str 
 
 
 def _waits(points: HardwarePoints, run_w: float, gap_s: float) -> list[_Wait]:
-    """Return the ways to wait for a time; sleep only if there is time to wake up."""
+    """Return the ways to wait for a time; where it is too short to wake up, sleep costs more than staying busy."""
     found = [_Wait(gap_s * run_w, "busy", run_w, 0.0)]
     for state, power in points.waits_w.items():
         power_w = float(power[0])
         wake_s = float(points.wake_s[0]) if state == "sleep" else 0.0
-        if gap_s >= wake_s or state != "sleep":
-            found.append(_Wait(wake_s * run_w + (gap_s - wake_s) * power_w, state, power_w, wake_s))
+        found.append(_Wait(wake_s * run_w + (gap_s - wake_s) * power_w, state, power_w, wake_s))
     return found
 
 

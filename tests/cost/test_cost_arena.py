@@ -63,6 +63,28 @@ def test_batch_scales_the_arena():
     assert plan_arena(lower(graph, batch=3)).peak_bytes == 3 * plan_arena(lower(graph)).peak_bytes
 
 
+@pytest.mark.parametrize("planner", ["greedy_by_size", "first_fit", "reverse_fit", "search"])
+def test_every_planner_scales_with_the_batch(planner):
+    for seed in range(6):
+        graph = random_net(seed)
+        one, five = (plan_arena(lower(graph, batch=batch), planner=planner) for batch in (1, 5))
+        assert five.peak_bytes == 5 * one.peak_bytes
+        assert five.lower_bound_bytes == 5 * one.lower_bound_bytes
+        assert five.peak_layer == one.peak_layer
+
+
+def test_ten_thousand_layers():
+    # Of each block of a convolution and an addition its input, the convolution's result and the sum: 3 · 8·8·8 B.
+    b = GraphBuilder("deep")
+    x = b.input("x", (1, 8, 8, 8), "int8")
+    for _ in range(5_000):
+        x = b.binary("add", x, b.conv2d(x, 8, 3, padding="same"))
+    workload = lower(b.build([x]))
+    assert len(workload.rows) == 10_000
+    for planner in ("greedy_by_size", "first_fit"):
+        assert plan_arena(workload, planner=planner).peak_bytes == 3 * 512
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_no_live_buffers_overlap(seed):
     arena = plan_arena(lower(random_net(seed)))
@@ -84,6 +106,17 @@ def test_the_peak_layer_uses_the_arena_to_its_end_with_most_alive():
     arena = plan_arena(lower(b.build([b.dense(x, 4)])))
     assert arena.peak_bytes == arena.lower_bound_bytes == 348
     assert arena.peak_layer == 0
+
+
+def test_of_several_layers_that_use_the_arena_to_its_end_the_fullest_is_told():
+    # Alive: x 10 and p 50; both and q 80; x, q and their concatenation, 90. Largest first that is at 0, q at 90, p at 0
+    # and x, which lives all the time, at 170: it reaches the end of the arena in every layer.
+    b = GraphBuilder("ties")
+    x = b.input("x", (1, 10), "int8")
+    q = b.dense(b.dense(x, 50), 80)
+    arena = plan_arena(lower(b.build([b.concat([x, q])])))
+    assert arena.peak_bytes == arena.lower_bound_bytes == 180
+    assert arena.peak_layer == 2
 
 
 def first_fit(buffers, order):

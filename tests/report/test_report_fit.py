@@ -7,7 +7,7 @@ import pytest
 from hwsim.chip import load_chip
 from hwsim.errors import CostError, UsageError
 from hwsim.graph import GraphBuilder
-from hwsim.importers import smaller_nets
+from hwsim.importers import load_net, smaller_nets
 from hwsim.report import evaluate, fit
 from hwsim.report.fit_table import fit_facts, fit_quotes, fit_table
 from hwsim.report.fitting import fits_json
@@ -148,6 +148,18 @@ def test_bad_arguments_are_told(small_net, mcu):
         fit(small_net, mcu, batch=0)
     with pytest.raises(UsageError, match="place weights=rom"):
         fit(small_net, mcu, place={"weights": "rom"})
+
+
+def test_scratch_is_planned_with_the_activations():
+    # RAM for exactly what the net takes at int8: at float32 it does not fit, and int8 is the way out.
+    chip, net = load_chip("stm32l4r5"), load_net("resnet8")
+    narrow, wide = (evaluate(net, chip, dtype=dtype).memories[0].items for dtype in ("int8", "float32"))
+    assert narrow["scratch"] > 0
+    need = narrow["activations"] + narrow["scratch"] + wide["runtime"]
+    for spare, told in ((0, True), (-1, False)):
+        small = chip.replace("sram.size_kib", (need + spare) / 1024)
+        (way,) = evaluate(net, small).ways_out
+        assert ("(--dtype int8)" in way) is told
 
 
 def test_smaller_nets_come_in_order():
