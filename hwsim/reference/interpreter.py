@@ -228,11 +228,12 @@ def _bind(graph: Graph) -> Program:
         reads = tuple(tensor.data if tensor.constant and tensor.data is not None else tensor.name for tensor in inputs)
         layers.append(BoundLayer(layer, step, reads, tuple(last_reads.get(layer.name, ()))))
     parts: list[BoundLayer | JoinedLayers] = []
-    position = 0
-    while position < len(layers):
+    for position, bound_layer in enumerate(layers):
         count = joinable(graph, position)
-        parts.append(_joined(graph, layers[position : position + count]) if count else layers[position])
-        position += max(count, 1)
+        if count:
+            parts[len(parts) - count + 1 :] = [_joined(graph, layers[position - count + 1 : position + 1])]
+        else:
+            parts.append(bound_layer)
     warning = None
     if hybrid:
         shown = ", ".join(map(repr, hybrid[:3])) + (f" and {len(hybrid) - 3} more" if len(hybrid) > 3 else "")

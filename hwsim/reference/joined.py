@@ -2,7 +2,7 @@
 
 A fire module's two expand layers, say: every product goes to its channels of the joint ofmap, and bias and activation
 are done once over the joint rows, which are longer and stay in cache from one pass to the next. In SqueezeNet that
-saves a tenth of the time.
+saves a twentieth of the time.
 """
 
 from __future__ import annotations
@@ -21,29 +21,26 @@ from hwsim.reference.step import Array
 Ran = tuple[Array, int]  # a layer's output, and the MACs it took
 
 
-def joinable(graph: Graph, position: int) -> int:
-    """Return how many layers, from ``position`` on, can run as one: convolutions and the concatenation of them.
+def joinable(graph: Graph, end: int) -> int:
+    """Return how many layers, the one at ``end`` the last, can run as one: convolutions and the concatenation of them.
 
     They must follow each other, be float, use one activation and stored weights, and be read by nothing else; 0 where
     that is not so.
     """
-    end = position
-    while end < len(graph.layers) and _is_plain_convolution(graph, graph.layers[end]):
-        end += 1
-    convolutions = graph.layers[position:end]
-    if len(convolutions) < 2 or end == len(graph.layers):
-        return 0
     last = graph.layers[end]
-    # The layers before the concatenation may include others that it does not read: they run on their own.
-    outputs = tuple(layer.outputs[0] for layer in convolutions)
-    if not isinstance(last.op, ops.Concat) or last.op.activation is not None or set(last.inputs) != set(outputs):
+    count = len(last.inputs)
+    if not isinstance(last.op, ops.Concat) or last.op.activation is not None or not 2 <= count <= end:
         return 0
+    convolutions = graph.layers[end - count : end]
+    if not all(_is_plain_convolution(graph, layer) for layer in convolutions):
+        return 0
+    outputs = [layer.outputs[0] for layer in convolutions]
     rank = len(graph.tensors[last.outputs[0]].shape)
     activations = {layer.op.activation for layer in convolutions if isinstance(layer.op, ops.Conv2d)}
     alone = all(graph.consumers[name] == (last,) and name not in graph.outputs for name in outputs)
-    if last.op.axis % rank != rank - 1 or len(last.inputs) != len(outputs) or len(activations) != 1 or not alone:
-        return 0
-    return len(convolutions) + 1
+    along_channels = last.op.axis % rank == rank - 1
+    fits = set(last.inputs) == set(outputs) and along_channels and len(activations) == 1 and alone
+    return count + 1 if fits else 0
 
 
 def _is_plain_convolution(graph: Graph, layer: Layer) -> bool:
