@@ -12,7 +12,7 @@ from hwsim.errors import ModelFileError
 from hwsim.importers.constant_folding import FoldingRoom
 from hwsim.importers.onnx_node import Array, Const, Node, Stored, as_int8, dequantized
 
-MAX_FOLDED = 2**24  # elements; what is larger is no shape arithmetic, and a hostile file must not eat the memory
+MAX_FOLDED = 2**22  # elements; what is larger is no shape arithmetic, and a hostile file must not eat the memory
 FROM_ONNX_TYPE = {
     1: np.float32,
     2: np.uint8,

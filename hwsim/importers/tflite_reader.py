@@ -26,6 +26,7 @@ IDENTIFIER = b"TFL3"
 MAX_FILE_BYTES = 2**32
 MAX_OPERATORS = 1_000_000
 MAX_NAME_BYTES = 1024
+MAX_ODD_NAME = 64  # of a name with control characters, which no converter writes
 MAX_REFERENCES = 20_000_000
 MAX_SIZES = 64
 
@@ -304,7 +305,8 @@ _DTYPES: Mapping[str, DType] = {
 
 
 def _text(name: bytes | None) -> str:
-    return (name or b"")[:MAX_NAME_BYTES].decode("utf-8", "replace")
+    text = (name or b"")[:MAX_NAME_BYTES].decode("utf-8", "replace")
+    return text if text.isprintable() else text[:MAX_ODD_NAME]
 
 
 def _unpacked_int4(packed: Array, shape: Shape) -> Array:
