@@ -1,7 +1,7 @@
 """The chip room: profiles, kernel tables, the catalogue, and hardware points."""
 
 from hwsim.chip.assumptions import WAITING
-from hwsim.chip.buffers import OPERANDS, Operand
+from hwsim.chip.buffers import OPERANDS, Operand, Transfers
 from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
@@ -29,6 +29,7 @@ __all__ = [
     "Memory",
     "Operand",
     "Runtime",
+    "Transfers",
     "chip_cells",
     "chip_names",
     "field_cells",

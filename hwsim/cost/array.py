@@ -13,13 +13,13 @@ mapping never depends on the clock or the bandwidth, but the choice among mappin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints
+from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
 from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, candidates_within
@@ -33,13 +33,13 @@ Floats = npt.NDArray[np.float64]
 OBJECTIVES = ("latency", "energy", "edp", "traffic")
 # Objectives of equal value to this relative precision are a tie, which the next objective breaks.
 TIE = 1e-12
-# Points are costed in chunks of about this many [candidate, point] cells, which a processor's cache can hold.
-CELLS = 50_000
 # Points that a buffer size must have, on average, before candidates are pruned once more for that size.
 WORTH_A_FRONT = 8
+# Alike points are costed together in boxes of these sizes, each a part of the one before.
+BOXES = (8192, 1024, 128)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mapped:
     """The chosen mapping of layers with MACs and what it costs, arrays of shape [layer, point].
 
@@ -52,7 +52,8 @@ class Mapped:
         weight_s: Busy time of the weights' home, zero where it is the activations'.
         overhead_s: First fill and last drain, or the latency of all transfers.
         latency_s: All of it.
-        tiles: The chosen mappings; of the smallest footprint where none fits.
+        table: Candidates among which the mappings were chosen.
+        choice: Index of the chosen one; of the smallest footprint where none fits.
     """
 
     feasible: npt.NDArray[np.bool_]
@@ -63,7 +64,13 @@ class Mapped:
     weight_s: Floats
     overhead_s: Floats
     latency_s: Floats
-    tiles: Candidates
+    table: Candidates
+    choice: npt.NDArray[np.intp]
+
+    @cached_property
+    def tiles(self) -> Candidates:
+        """The chosen mappings, each column of shape [layer, point]."""
+        return self.table.take(self.choice)
 
 
 def buffer_names(engine: ArrayEngine, chip: Chip) -> list[str]:
@@ -89,30 +96,220 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
 
 
 @dataclass(frozen=True, slots=True)
-class _Fronts:
-    """The candidates of several nests end to end; candidates of nest i start at ``starts[i]`` and have ``owner`` i."""
+class _Rates:
+    """What a byte, a cycle and an access cost at each point; times in cycles of the array, arrays of shape [point].
 
-    columns: Candidates
+    Attributes:
+        cycle_s: Time of a cycle [s].
+        read: Of a byte read from the activations' home [cycle/B]; ``write`` likewise of one written.
+        latency: Before a transfer there [cycle].
+        store_read: Of a byte read from the weights' home [cycle/B].
+        store_latency: Before a transfer there [cycle].
+        read_pj: Energy of a byte read from the activations' home [pJ/B]; ``write_pj`` likewise of one written.
+        store_pj: Of a byte read from the weights' home [pJ/B].
+        static_pj: Static energy of a cycle [pJ].
+        mac_pj: Energy of a MAC by dtype [pJ], shape [dtype, point].
+        sizes: Usable bytes of each buffer, [buffer, point].
+        buffer_read: Of a byte read from it [cycle/B]; ``buffer_write`` likewise of one written.
+        buffer_read_pj: Energy of a byte read from it [pJ/B]; ``buffer_write_pj`` likewise of one written.
+    """
+
+    cycle_s: Floats
+    read: Floats
+    write: Floats
+    latency: Floats
+    store_read: Floats
+    store_latency: Floats
+    read_pj: Floats
+    write_pj: Floats
+    store_pj: Floats
+    static_pj: Floats
+    mac_pj: Floats
+    sizes: Floats
+    buffer_read: Floats
+    buffer_write: Floats
+    buffer_read_pj: Floats
+    buffer_write_pj: Floats
+
+    @classmethod
+    def of(cls, engine: ArrayEngine, points: HardwarePoints, residency: Residency, dtypes: Sequence[str]) -> _Rates:
+        """Return the rates of all points."""
+        home, store = residency.activations, residency.weights
+        clock = points.engine(engine.name).clock_hz
+        buffers = [points.memory(name) for name in buffer_names(engine, points.chip)]
+
+        def wide(*columns: np.ndarray) -> Floats:
+            return np.array([np.broadcast_to(column, points.count) for column in columns]).reshape(-1, points.count)
+
+        return cls(
+            cycle_s=wide(1.0 / clock)[0],
+            read=home.read_s_per_byte * clock,
+            write=home.write_s_per_byte * clock,
+            latency=home.latency_s * clock,
+            store_read=store.read_s_per_byte * clock,
+            store_latency=store.latency_s * clock,
+            read_pj=home.read_pj_per_byte,
+            write_pj=home.write_pj_per_byte,
+            store_pj=store.read_pj_per_byte,
+            static_pj=wide(points.static_w / clock / J_PER_PJ)[0],
+            mac_pj=wide(*(points.mac_pj(dtype) for dtype in dtypes)),
+            sizes=wide(*(buffer.size_bytes for buffer in buffers)),
+            buffer_read=wide(*(clock / buffer.read_bytes_per_s for buffer in buffers)),
+            buffer_write=wide(*(clock / buffer.write_bytes_per_s for buffer in buffers)),
+            buffer_read_pj=wide(*(buffer.read_pj_per_byte for buffer in buffers)),
+            buffer_write_pj=wide(*(buffer.write_pj_per_byte for buffer in buffers)),
+        )
+
+    def at(self, index: npt.NDArray[np.intp] | slice) -> _Rates:
+        """Return the rates of some points."""
+        return _Rates(*(getattr(self, name)[..., index] for name in self.__slots__))
+
+    def corners(self) -> _Rates:
+        """Return two points: at the first everything is as good as at the best of these, at the second as bad."""
+        found = []
+        for name in self.__slots__:
+            column = getattr(self, name)
+            ends = [column.min(axis=-1), column.max(axis=-1)]
+            found.append(np.stack(ends[::-1] if name == "sizes" else ends, axis=-1))
+        return _Rates(*found)
+
+    def alike_first(self) -> npt.NDArray[np.intp]:
+        """Return an order of the points in which neighbours are much alike."""
+        keys = (self.sizes, self.buffer_read, self.static_pj, self.store_read, self.read)
+        return np.lexsort([row for key in keys for row in np.atleast_2d(key)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """What mappings move and do: the quantities of ``Candidates`` that times and energies read, any shape.
+
+    Attributes:
+        cycles: Array cycles.
+        reads: Bytes read from the activations' home.
+        writes: Bytes written to it.
+        stored: Bytes read from the weights' home, 0 where it is the activations'.
+        fill: Bytes of the first tiles from the activations' home.
+        stored_fill: Of the first tiles from the weights' home.
+        drain: Bytes of the last ofmap tile.
+        transfers: Tiles moved.
+        moved: Bytes at both homes but for the ofmap.
+        macs: Multiply-accumulates.
+        dtype: Index of the layer's dtype.
+        tiles: Bytes in each buffer, [buffer, ...].
+        buffer_reads: Bytes read from each buffer, [buffer, ...].
+        buffer_writes: Bytes written to it, likewise.
+    """
+
+    cycles: Floats
+    reads: Floats
+    writes: Floats
+    stored: Floats
+    fill: Floats
+    stored_fill: Floats
+    drain: Floats
+    transfers: Floats
+    moved: Floats
+    macs: Floats
+    dtype: npt.NDArray[np.intp]
+    tiles: Floats
+    buffer_reads: Floats
+    buffer_writes: Floats
+
+    def take(self, index: np.ndarray) -> _Moves:
+        """Return the moves at these positions of the last axis."""
+        return _Moves(*(getattr(self, name)[..., index] for name in self.__slots__))
+
+    def upright(self) -> _Moves:
+        """Return the moves with a last axis to be broadcast over points."""
+        return _Moves(*(getattr(self, name)[..., None] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Times of mappings in cycles, arrays of the moves' and the rates' broadcast shape."""
+
+    activation: Floats
+    weight: Floats
+    overhead: Floats
+    latency: Floats
+    ports: Floats
+
+
+def _times(moves: _Moves, rates: _Rates, transfers: Transfers) -> _Times:
+    """Return the times of mappings at points; the latency is infinite where a mapping does not fit."""
+    apart = moves.stored > 0
+    store_latency = np.where(apart, rates.store_latency, 0.0)
+    weight = moves.stored * rates.store_read
+    activation = moves.reads * rates.read + moves.writes * rates.write
+    ports = np.zeros((0, *np.broadcast_shapes(moves.cycles.shape, rates.read.shape)))
+    if len(rates.sizes):
+        ports = np.stack(
+            [
+                reads * read + writes * write
+                for reads, writes, read, write in zip(
+                    moves.buffer_reads, moves.buffer_writes, rates.buffer_read, rates.buffer_write, strict=True
+                )
+            ]
+        )
+    work = np.maximum.reduce([np.broadcast_to(moves.cycles, activation.shape), *ports])
+    if transfers == "ideal":
+        overhead: Floats = np.zeros_like(activation)
+        latency = np.maximum(work, np.maximum(activation, weight))
+    elif transfers == "serial":
+        overhead = moves.transfers * np.maximum(rates.latency, store_latency)
+        latency = overhead + work + activation + weight
+    else:
+        fill = np.maximum(moves.fill * rates.read + rates.latency, moves.stored_fill * rates.store_read + store_latency)
+        overhead = fill + moves.drain * rates.write
+        homes = np.maximum(activation + rates.latency, weight + store_latency)
+        latency = np.maximum(overhead + work, homes)
+    for tile, size in zip(moves.tiles, rates.sizes, strict=True):
+        latency = np.where(tile <= size, latency, np.inf)
+    return _Times(activation, weight, overhead, latency, ports)
+
+
+def _objective(name: str, moves: _Moves, rates: _Rates, latency: Floats) -> Floats:
+    """Return an objective of mappings at points, in units of one point's own (cycles, pJ); infinite where none fits."""
+    if name == "latency":
+        return latency
+    fits = np.isfinite(latency)
+    if name == "traffic":
+        return np.where(fits, moves.moved, np.inf)
+    picojoules = moves.reads * rates.read_pj + moves.writes * rates.write_pj + moves.stored * rates.store_pj
+    for reads, writes, read_pj, write_pj in zip(
+        moves.buffer_reads, moves.buffer_writes, rates.buffer_read_pj, rates.buffer_write_pj, strict=True
+    ):
+        picojoules = picojoules + reads * read_pj + writes * write_pj
+    picojoules = picojoules + moves.macs * rates.mac_pj[moves.dtype[..., 0]]
+    # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
+    energy = np.where(fits, picojoules + rates.static_pj * np.where(fits, latency, 0.0), np.inf)
+    return energy if name == "energy" else energy * latency
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """Candidates of several layers end to end; those of layer i start at ``starts[i]`` and have ``owner`` i.
+
+    Attributes:
+        index: Position of each among the candidates of the group.
+        moves: What they move.
+        starts: Where each layer's candidates start.
+        owner: The layer of each candidate.
+    """
+
+    index: npt.NDArray[np.intp]
+    moves: _Moves
     starts: npt.NDArray[np.intp]
     owner: npt.NDArray[np.intp]
 
+    def take(self, kept: npt.NDArray[np.bool_]) -> _Front:
+        """Return the candidates kept; each layer keeps one at least."""
+        owner = self.owner[kept]
+        starts = np.searchsorted(owner, np.arange(len(self.starts)))
+        return _Front(self.index[kept], self.moves.take(kept), starts, owner)
 
-@lru_cache(maxsize=1024)
-def _fronts(
-    nests: tuple[Nest, ...],
-    setup: ArraySetup,
-    prices: tuple[Prices, ...],
-    capacity_bytes: tuple[int, ...] | None,
-) -> _Fronts:
-    """Return the candidates of nests: for buffers of one size, or for all sizes where none is given."""
-    sets = [
-        candidates(nest, setup, price)
-        if capacity_bytes is None
-        else candidates_within(nest, setup, price, capacity_bytes)
-        for nest, price in zip(nests, prices, strict=True)
-    ]
-    lengths = np.array([len(found) for found in sets])
-    return _Fronts(Candidates.joined(sets), np.cumsum(lengths) - lengths, np.repeat(np.arange(len(sets)), lengths))
+
+Layer = tuple[Nest, str, bool]  # nest, dtype, whether the filter is an activation
 
 
 def map_layers(
@@ -130,33 +327,56 @@ def map_layers(
     Returns:
         Arrays of shape [layer, point].
     """
-    distinct = list(dict.fromkeys((row.nest, row.dtype, row.activation_filter) for row in layers))
-    position = {key: index for index, key in enumerate(distinct)}
-    where = np.array([position[row.nest, row.dtype, row.activation_filter] for row in layers])
+    keys = [(row.nest, row.dtype, row.activation_filter) for row in layers if row.nest is not None]
+    distinct = list(dict.fromkeys(keys))
+    where = np.array([distinct.index(key) for key in keys])
+    dtypes = list(dict.fromkeys(dtype for _, dtype, _ in distinct))
+    rates = _Rates.of(engine, points, residency, dtypes)
+    names = buffer_names(engine, points.chip)
+    transfers = points.chip.memory(names[0]).transfers if names else "ideal"
     shape = (len(distinct), points.count)
-    buffers = buffer_names(engine, points.chip)
-    times = {name: np.zeros(shape) for name in TIMES}
-    buffer_s = np.zeros((len(buffers), *shape))
-    tiles: dict[str, Ints] = {field.name: np.zeros(shape, dtype=np.int64) for field in fields(Candidates)}
+    times = {name: np.zeros(shape) for name in ("cycles", *_Times.__slots__) if name != "ports"}
+    ports = np.zeros((len(names), *shape))
+    choice = np.zeros(shape, dtype=np.intp)
+    tables, length = [], 0
     for group in _groups(engine, points, residency):
-        cost = _GroupCost(distinct, engine, points, residency, objective, group)
-        step = max(CELLS // len(cost.fronts.owner), 1)
-        for start in range(0, len(group.points), step):
-            at = group.points[start : start + step]
-            best, found, busy = cost.best(at)
-            for name, column in found.items():
-                times[name][:, at] = column
-            buffer_s[:, :, at] = busy
-            for name in tiles:
-                tiles[name][:, at] = getattr(cost.fronts.columns, name)[best]
-    feasible = np.isfinite(times["latency_s"])
-    for name in ("latency_s", "overhead_s"):
+        setup = array_setup(engine, points.chip, group.rows, group.cols)
+        table, front = _front(
+            tuple(distinct),
+            tuple(dtypes),
+            setup,
+            _prices(rates.at(group.points), together=group.together),
+            tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
+            group.capacity_bytes,
+        )
+        # Neighbours in this order are much alike; boxes of them are slices.
+        at = group.points[rates.at(group.points).alike_first()]
+        here = rates.at(at)
+        best = np.empty((len(distinct), len(at)), dtype=np.intp)
+        for box, chosen in _best(front, here, slice(0, len(at)), transfers, objective, BOXES):
+            best[:, box] = chosen
+        moves = front.moves.take(best)
+        found = _times(moves, here, transfers)
+        for name in times:
+            times[name][:, at] = moves.cycles if name == "cycles" else getattr(found, name)
+        ports[:, :, at] = found.ports
+        choice[:, at] = best + length
+        tables.append(table)
+        length += len(table)
+    feasible = np.isfinite(times["latency"])
+    for name in ("latency", "overhead"):
         times[name][~feasible] = np.nan
     return Mapped(
         feasible=feasible[where],
-        buffer_s=buffer_s[:, where],
-        tiles=Candidates(**{name: column[where] for name, column in tiles.items()}),
-        **{name: column[where] for name, column in times.items()},
+        cycles=times["cycles"][where],
+        compute_s=(times["cycles"] * rates.cycle_s)[where],
+        buffer_s=(ports * rates.cycle_s)[:, where],
+        activation_s=(times["activation"] * rates.cycle_s)[where],
+        weight_s=(times["weight"] * rates.cycle_s)[where],
+        overhead_s=(times["overhead"] * rates.cycle_s)[where],
+        latency_s=(times["latency"] * rates.cycle_s)[where],
+        table=Candidates.joined(tables),
+        choice=choice[where],
     )
 
 
@@ -168,12 +388,14 @@ class _Group:
         points: Their indices.
         rows: Rows of the array.
         cols: Columns of the array.
+        together: Whether weights and activations have the same home.
         capacity_bytes: Usable bytes of each buffer; None where they differ.
     """
 
     points: npt.NDArray[np.intp]
     rows: int
     cols: int
+    together: bool
     capacity_bytes: tuple[int, ...] | None
 
 
@@ -184,152 +406,131 @@ def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -
     together = residency.activations.index == residency.weights.index
     shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together, *sizes)).astype(np.int64)
     shapes, owner = np.unique(shared[:3], axis=1, return_inverse=True)
-    for index, (rows, cols, _) in enumerate(shapes.T.tolist()):
+    for index, (rows, cols, one_home) in enumerate(shapes.T.tolist()):
         inside = np.flatnonzero(owner.reshape(-1) == index)
         capacities, of = np.unique(shared[3:, inside], axis=1, return_inverse=True)
         if capacities.shape[1] * WORTH_A_FRONT > len(inside) > 1:
-            yield _Group(inside, rows, cols, None)
+            yield _Group(inside, rows, cols, bool(one_home), None)
             continue
         for number, capacity in enumerate(capacities.T.tolist()):
-            yield _Group(inside[of.reshape(-1) == number], rows, cols, tuple(capacity))
+            yield _Group(inside[of.reshape(-1) == number], rows, cols, bool(one_home), tuple(capacity))
 
 
-TIMES = ("cycles", "compute_s", "activation_s", "weight_s", "overhead_s", "latency_s")
+def _prices(rates: _Rates, *, together: bool) -> Prices:
+    """Return what points share of time and energy per byte."""
+    return Prices(
+        together=together,
+        home=(_shared_ratio(rates.write, rates.read), _shared_ratio(rates.write_pj, rates.read_pj)),
+        buffers=tuple(
+            (_shared_ratio(write, read), _shared_ratio(write_pj, read_pj))
+            for write, read, write_pj, read_pj in zip(
+                rates.buffer_write, rates.buffer_read, rates.buffer_write_pj, rates.buffer_read_pj, strict=True
+            )
+        ),
+    )
 
 
-class _GroupCost:
-    """Costs of all candidates of all layers over a group of points."""
-
-    def __init__(
-        self,
-        layers: Sequence[tuple[Nest | None, str, bool]],
-        engine: ArrayEngine,
-        points: HardwarePoints,
-        residency: Residency,
-        objective: str,
-        group: _Group,
-    ) -> None:
-        nests = tuple(nest for nest, *_ in layers if nest is not None)
-        names = buffer_names(engine, points.chip)
-        self._mode = points.chip.memory(names[0]).transfers if names else "ideal"
-        self._setup = array_setup(engine, points.chip, group.rows, group.cols)
-        self._buffers = [points.memory(name) for name in names]
-        self._clock = points.engine(engine.name).clock_hz
-        self._points, self._residency, self._objective = points, residency, objective
-        prices = {flag: self._prices(flag, group.points) for flag in {bool(flag) for *_, flag in layers}}
-        prices_of = tuple(prices[bool(flag)] for *_, flag in layers)
-        self.fronts = _fronts(nests, self._setup, prices_of, group.capacity_bytes)
-        of = self.fronts.owner
-        self._ofmap = np.array([nest.ofmap_bytes for nest in nests], dtype=np.int64)[of]
-        self._from_activations = np.array([flag for *_, flag in layers])[of][:, None]
-        self._macs_per_pe = np.array([macs_per_pe(engine, dtype) for _, dtype, _ in layers])[of]
-
-    def _prices(self, from_activations: bool, group: npt.NDArray[np.intp]) -> Prices:
-        home, store = self._residency.activations, self._residency.weights
-        together = from_activations or bool((home.index == store.index)[group[0]])
-        return Prices(
-            together=together,
-            home=(
-                _shared_ratio(home.write_s_per_byte[group], home.read_s_per_byte[group]),
-                _shared_ratio(home.write_pj_per_byte[group], home.read_pj_per_byte[group]),
-            ),
-            buffers=tuple(
-                (
-                    _shared_ratio(self._at(b.read_bytes_per_s, group), self._at(b.write_bytes_per_s, group)),
-                    _shared_ratio(self._at(b.write_pj_per_byte, group), self._at(b.read_pj_per_byte, group)),
-                )
-                for b in self._buffers
-            ),
+@lru_cache(maxsize=1024)
+def _front(
+    layers: tuple[Layer, ...],
+    dtypes: tuple[str, ...],
+    setup: ArraySetup,
+    prices: Prices,
+    macs_per_cycle: tuple[float, ...],
+    capacity_bytes: tuple[int, ...] | None,
+) -> tuple[Candidates, _Front]:
+    """Return the candidates of layers: for buffers of one size, or for all sizes where none is given."""
+    sets = []
+    for nest, _, from_activations in layers:
+        mine = replace(prices, together=prices.together or from_activations)
+        sets.append(
+            candidates(nest, setup, mine)
+            if capacity_bytes is None
+            else candidates_within(nest, setup, mine, capacity_bytes)
         )
+    lengths = np.array([len(found) for found in sets])
+    owner = np.repeat(np.arange(len(sets)), lengths)
+    table = Candidates.joined(sets)
+    together = np.array([prices.together or from_activations for *_, from_activations in layers])[owner]
+    dtype = np.array([dtypes.index(dtype) for _, dtype, _ in layers])[owner]
+    traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
+    empty = np.zeros((0, len(table)))
+    moves = _Moves(
+        cycles=np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]),
+        reads=(table.ifmap_bytes + table.psum_in_bytes + np.where(together, table.filter_bytes, 0)).astype(np.float64),
+        writes=np.array([nest.ofmap_bytes for nest, *_ in layers], dtype=np.float64)[owner] + table.psum_out_bytes,
+        stored=np.where(together, 0.0, table.filter_bytes),
+        fill=np.asarray(table.ifmap_fill_bytes + np.where(together, table.filter_fill_bytes, 0), np.float64),
+        stored_fill=np.where(together, 0.0, table.filter_fill_bytes),
+        drain=table.drain_bytes.astype(np.float64),
+        transfers=table.transfers.astype(np.float64),
+        moved=np.asarray(
+            table.ifmap_bytes + table.filter_bytes + table.psum_in_bytes + table.psum_out_bytes, np.float64
+        ),
+        macs=np.array([nest.macs for nest, *_ in layers], dtype=np.float64)[owner],
+        dtype=dtype,
+        tiles=np.array(table.buffer_bytes(setup), dtype=np.float64) if traffic else empty,
+        buffer_reads=np.array([reads for reads, _ in traffic], dtype=np.float64) if traffic else empty,
+        buffer_writes=np.array([writes for _, writes in traffic], dtype=np.float64) if traffic else empty,
+    )
+    return table, _Front(np.arange(len(table)), moves, np.cumsum(lengths) - lengths, owner)
 
-    def best(self, at: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], dict[str, Floats], Floats]:
-        """Return the chosen mapping at these points: position, times, busy times of buffers."""
-        times, busy = self._times(at)
-        chosen = _choose(self._ranked(times["latency_s"], at), self.fronts.starts, self.fronts.owner)
-        found = {name: np.take_along_axis(column, chosen, axis=0) for name, column in times.items()}
-        ports = [np.take_along_axis(port, chosen, axis=0) for port in busy]
-        return chosen, found, np.stack(ports) if ports else np.zeros((0, *chosen.shape))
 
-    def _times(self, at: npt.NDArray[np.intp]) -> tuple[dict[str, Floats], list[Floats]]:
-        """Return times of every candidate at these points, shape [candidate, point]; inf where it does not fit."""
-        columns, home, store = self.fronts.columns, self._residency.activations, self._residency.weights
-        shape = (len(columns), len(at))
-        read, write, latency = home.read_s_per_byte[at], home.write_s_per_byte[at], home.latency_s[at]
-        together = self._from_activations | (home.index == store.index)[at]
-        filter_read = np.where(self._from_activations, read, store.read_s_per_byte[at])
-        filter_latency = np.where(together, 0.0, store.latency_s[at])
-
-        filter_s = columns.filter_bytes[:, None] * filter_read
-        activation_s = (
-            (columns.ifmap_bytes + columns.psum_in_bytes)[:, None] * read
-            + (self._ofmap + columns.psum_out_bytes)[:, None] * write
-            + np.where(together, filter_s, 0.0)
-        )
-        weight_s = np.where(together, 0.0, filter_s)
-        cycles = np.ceil(columns.cycles / self._macs_per_pe)[:, None]
-        compute_s = cycles / self._at(self._clock, at)
-        ports = [np.broadcast_to(self._port_time(index, at), shape) for index in range(len(self._buffers))]
-        work_s = np.maximum.reduce([np.broadcast_to(compute_s, shape), *ports])
-        if self._mode == "ideal":
-            overhead_s: Floats = np.zeros(shape)
-            latency_s = np.maximum(work_s, np.maximum(activation_s, weight_s))
-        elif self._mode == "serial":
-            overhead_s = np.asarray(columns.transfers[:, None] * np.maximum(latency, filter_latency), np.float64)
-            latency_s = overhead_s + work_s + activation_s + weight_s
+def _best(
+    front: _Front, rates: _Rates, within: slice, transfers: Transfers, objective: str, boxes: tuple[int, ...]
+) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
+    """Yield boxes of neighbouring points, with the best mapping of each layer at each of them, [layer, point]."""
+    for start in range(within.start, within.stop, boxes[0]):
+        box = slice(start, min(start + boxes[0], within.stop))
+        size, here = box.stop - box.start, rates.at(box)
+        inside = front if size < boxes[-1] else _without_hopeless(front, here.corners(), transfers, objective)
+        if len(boxes) > 1 and size > boxes[1]:
+            yield from _best(inside, rates, box, transfers, objective, boxes[1:])
         else:
-            ifmap_fill = columns.ifmap_fill_bytes[:, None] * read
-            filter_fill = columns.filter_fill_bytes[:, None] * filter_read
-            drain = columns.drain_bytes[:, None] * write
-            fill_home = ifmap_fill + np.where(together, filter_fill, 0.0)
-            fill_store = np.where(together, 0.0, filter_fill)
-            overhead_s = np.maximum(fill_home + latency, fill_store + filter_latency) + drain
-            home_s = np.maximum(activation_s + latency, weight_s + filter_latency)
-            latency_s = np.maximum(overhead_s + work_s, home_s)
-        latency_s = np.where(self._fits(at), latency_s, np.inf)
-        found = (cycles, compute_s, activation_s, weight_s, overhead_s, latency_s)
-        return {name: np.broadcast_to(time, shape) for name, time in zip(TIMES, found, strict=True)}, ports
+            yield box, _choose(inside, here, transfers, objective)
 
-    def _fits(self, at: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        fits = np.ones((len(self.fronts.columns), len(at)), dtype=bool)
-        for need, buffer in zip(self.fronts.columns.buffer_bytes(self._setup), self._buffers, strict=True):
-            fits &= need[:, None] <= self._at(buffer.size_bytes, at)
-        return fits
 
-    def _port_time(self, index: int, at: npt.NDArray[np.intp]) -> Floats:
-        """Return the busy time of a buffer's port: what the array takes and gives, and what homes bring and fetch."""
-        reads, writes = buffer_traffic(self.fronts.columns, self._setup, index)
-        buffer = self._buffers[index]
-        read_s = reads[:, None] / self._at(buffer.read_bytes_per_s, at)
-        return np.asarray(read_s + writes[:, None] / self._at(buffer.write_bytes_per_s, at))
+def _without_hopeless(front: _Front, corners: _Rates, transfers: Transfers, objective: str) -> _Front:
+    """Return the candidates that can be the best somewhere in a box of points.
 
-    def _ranked(self, latency: Floats, at: npt.NDArray[np.intp]) -> list[Floats]:
-        """Return the objectives, the asked one first, shape [candidate, point]; inf where a mapping does not fit."""
-        columns, home, store = self.fronts.columns, self._residency.activations, self._residency.weights
-        fits = np.isfinite(latency)
-        filter_pj = np.where(self._from_activations, home.read_pj_per_byte[at], store.read_pj_per_byte[at])
-        picojoules: Floats = (
-            (columns.ifmap_bytes + columns.psum_in_bytes)[:, None] * home.read_pj_per_byte[at]
-            + columns.psum_out_bytes[:, None] * home.write_pj_per_byte[at]
-            + columns.filter_bytes[:, None] * filter_pj
-        )
-        for index, buffer in enumerate(self._buffers):
-            reads, writes = buffer_traffic(columns, self._setup, index)
-            read_pj, write_pj = self._at(buffer.read_pj_per_byte, at), self._at(buffer.write_pj_per_byte, at)
-            picojoules = np.asarray(picojoules + reads[:, None] * read_pj + writes[:, None] * write_pj)
-        # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
-        energy = picojoules * J_PER_PJ + self._at(self._points.static_w, at) * np.where(fits, latency, 0.0)
-        energy = np.where(fits, energy, np.inf)
-        moved = columns.ifmap_bytes + columns.filter_bytes + columns.psum_in_bytes + columns.psum_out_bytes
-        traffic = np.where(fits, moved[:, None], np.inf)
-        values = dict(zip(OBJECTIVES, (latency, energy, energy * latency, traffic), strict=True))
-        order = [self._objective, *(name for name in OBJECTIVES if name != self._objective)]
-        # Where nothing fits, the smallest footprint is chosen, to say what is missing.
-        footprint = sum(columns.buffer_bytes(self._setup), np.zeros(len(columns), dtype=np.int64))
-        small = np.where(fits, 0, footprint[:, None]).astype(np.float64)
-        return [*(values[name] for name in order), small]
+    Every objective grows with every rate and shrinks with a buffer's size, so that its value at the good corner is a
+    lower bound and at the bad corner an upper bound; whoever cannot get below another's upper bound is out.
+    """
+    moves = front.moves.upright()
+    low, high = _objective(objective, moves, corners, _times(moves, corners, transfers).latency).T
+    enough = np.minimum.reduceat(high, front.starts)[front.owner]
+    return front.take(low <= enough * (1 + TIE))
 
-    def _at(self, column: np.ndarray, at: npt.NDArray[np.intp]) -> np.ndarray:
-        return np.broadcast_to(column, (self._points.count,))[at]
+
+def _choose(front: _Front, rates: _Rates, transfers: Transfers, objective: str) -> npt.NDArray[np.intp]:
+    """Return, for each layer and point, the index of its first best candidate, shape [layer, point]."""
+    latency = _times(front.moves.upright(), rates, transfers).latency
+    open_ = np.ones(latency.shape, dtype=bool)
+    for name in (objective, *(other for other in OBJECTIVES if other != objective), "footprint"):
+        moves = front.moves.upright()
+        if name == "footprint":
+            # Where nothing fits, the smallest footprint is chosen, to say what is missing.
+            values = np.where(np.isinf(latency), moves.tiles.sum(axis=0), 0.0)
+        else:
+            values = _objective(name, moves, rates, latency)
+        left = np.where(open_, values, np.inf)
+        best = np.minimum.reduceat(left, front.starts, axis=0)[front.owner]
+        open_ &= (left <= best * (1 + TIE)) | np.isinf(best)
+        # Few are as good as the best anywhere; the next objective need not look at the others.
+        somewhere = np.asarray(open_.any(axis=1))
+        front, open_, latency = front.take(somewhere), open_[somewhere], latency[somewhere]
+        if len(front.index) == len(front.starts):
+            break
+    position = np.where(open_, np.arange(len(front.owner))[:, None], len(front.owner))
+    return front.index[np.minimum.reduceat(position, front.starts, axis=0)]
+
+
+def _shared_ratio(over: Floats, under: Floats) -> float | None:
+    """Return the ratio of two columns if it is the same at all points; 1 where both are zero."""
+    if (over == under).all():
+        return 1.0
+    ratio = over / np.where(under == 0, np.nan, under)
+    return float(ratio[0]) if (ratio == ratio[0]).all() else None
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:
@@ -344,22 +545,3 @@ def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:
         known = ", ".join(engine.macs_per_pe)
         raise CostError(f"engine {engine.name!r} does no {dtype} MACs; it does {known}: cost the net with --dtype")
     return rate
-
-
-def _shared_ratio(over: Floats, under: Floats) -> float | None:
-    """Return the ratio of two columns if it is the same at all points; 1 where both are zero."""
-    if (over == under).all():
-        return 1.0
-    ratio = over / np.where(under == 0, np.nan, under)
-    return float(ratio[0]) if (ratio == ratio[0]).all() else None
-
-
-def _choose(ranked: list[Floats], starts: npt.NDArray[np.intp], owner: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return, for each layer and point, the position of its first best candidate, shape [layer, point]."""
-    open_ = np.ones(ranked[0].shape, dtype=bool)
-    for values in ranked:
-        left = np.where(open_, values, np.inf)
-        best = np.minimum.reduceat(left, starts, axis=0)[owner]
-        open_ &= (left <= best * (1 + TIE)) | np.isinf(best)
-    position = np.where(open_, np.arange(len(owner))[:, None], len(owner))
-    return np.minimum.reduceat(position, starts, axis=0)
