@@ -41,25 +41,12 @@ VWW_LIVE = (16, 32, 32, 64, 60, 107, 57, 30, 19, 19, 27, 32, 22)
 
 
 @net("vww_mobilenet_live", "MLPerf Tiny's visual wake words without its dead channels, 96 px")
-@net(
-    "vww_mobilenet_trimmed",
-    "MLPerf Tiny's visual wake words with the MACs that X-CUBE-AI 8.1 and later execute, 96 px",
-    # X-CUBE-AI states its MACs (4,646,932 with biases and pooling) and weight bytes, not its channels: these lie
-    # between the live and the dense counts, in equal parts for every layer, so that the MACs agree.
-    extra=0.38,
-)
-def vww_pruned(extra: float = 0.0) -> Graph:
-    """Build MLPerf Tiny's vww net as runtimes run it that drop channels whose filters are zero.
-
-    Args:
-        extra: Share of the dead channels that are kept, 0..1; 1 is the dense net.
-    """
-    dense = [_scaled(filters, 0.25) for filters in (64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)]
-    kept = [round(live + extra * (all_ - live)) for live, all_ in zip(VWW_LIVE, dense, strict=True)]
+def vww_live() -> Graph:
+    """Build MLPerf Tiny's vww net as runtimes run it that drop channels whose filters are zero."""
     strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
-    b = GraphBuilder("vww_pruned")
+    b = GraphBuilder("vww_live")
     x = b.conv2d(b.input("image", (1, 96, 96, 3)), 8, 3, stride=2, padding="same", activation="relu", name="conv1")
-    x = _separable(b, x, list(zip(kept, strides, strict=True)))[-1]
+    x = _separable(b, x, list(zip(VWW_LIVE, strides, strict=True)))[-1]
     return b.build([classifier(b, x, 2, softmax=True)])
 
 

@@ -5,14 +5,16 @@ from hwsim.chip.buffers import OPERANDS, Operand, Transfers
 from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
-from hwsim.chip.kernels import KERNEL_KINDS, KernelCost, KernelKind, KernelTable
+from hwsim.chip.kernels import CONV_LIKE, KERNEL_KINDS, Factors, KernelCost, KernelEntry, KernelKind, KernelTable
 from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts
 from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
+from hwsim.chip.validated import ErrorBar, error_bar
 from hwsim.chip.words import chip_cells, field_cells
 
 __all__ = [
+    "CONV_LIKE",
     "DATAFLOWS",
     "KERNEL_KINDS",
     "OPERANDS",
@@ -21,8 +23,11 @@ __all__ = [
     "Chip",
     "CoreEngine",
     "Dataflow",
+    "ErrorBar",
+    "Factors",
     "HardwarePoints",
     "KernelCost",
+    "KernelEntry",
     "KernelKind",
     "KernelTable",
     "KindMemory",
@@ -32,6 +37,7 @@ __all__ = [
     "Transfers",
     "chip_cells",
     "chip_names",
+    "error_bar",
     "field_cells",
     "kernel_table_names",
     "load_chip",

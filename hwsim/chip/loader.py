@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,12 +53,23 @@ def load_chip(source: str | Path, *, runtime: str | None = None) -> Chip:
 
 
 def load_kernel_table(path: str | Path) -> KernelTable:
-    """Return a kernel table, validated.
+    """Return a kernel table, validated; one with a base has the base's costs times its factors.
 
     Raises:
-        ChipError: The file is wrong; a line per problem.
+        ChipError: The file or its base is wrong or not there; a line per problem.
     """
-    return _load(Path(path), KernelTable)
+    path = Path(path)
+    table = _load(path, KernelTable)
+    if table.base is None:
+        return table
+    found = _beside(table.base, (path.parent, kernel_folder()), f"{path}: base")
+    if found is None:
+        hint = did_you_mean(table.base, kernel_table_names()) or f"; known: {', '.join(kernel_table_names())}"
+        raise ChipError(f"{path}: base = {table.base!r}: there is no such kernel table{hint}")
+    base = _load(found, KernelTable)
+    if base.base is not None:
+        raise ChipError(f"{path}: base = {table.base!r}: has a base itself ({base.base}); name that one")
+    return table.over(base)
 
 
 def load_runtime(path: str | Path) -> Runtime:
@@ -155,12 +166,10 @@ def _with_tables(chip: Chip, path: Path) -> Chip:
 def _table(engine: CoreEngine, chip_file: Path) -> KernelTable:
     """Return the table of a core's runtime: beside the chip's file, or one that comes with hwsim."""
     name = engine.kernels[engine.runtime]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise ChipError(f"{chip_file}: engines.{engine.name}.kernels: {name!r}: must be a file name without folders")
-    for folder in (chip_file.parent, chip_file.parent / "kernels", kernel_folder()):
-        candidate = folder / f"{name}.yaml"
-        if candidate.is_file() and candidate.resolve().parent == folder.resolve():
-            return load_kernel_table(candidate)
+    folders = (chip_file.parent, chip_file.parent / "kernels", kernel_folder())
+    found = _beside(name, folders, f"{chip_file}: engines.{engine.name}.kernels")
+    if found is not None:
+        return load_kernel_table(found)
     hint = did_you_mean(name, kernel_table_names()) or f"; known: {', '.join(kernel_table_names())}"
     raise ChipError(f"{chip_file}: engines.{engine.name}.kernels.{engine.runtime}: no kernel table {name!r}{hint}")
 
@@ -185,3 +194,18 @@ def _runtimes_in(folder: Path) -> dict[str, Runtime]:
                 raise ChipError(f"{path}: runtimes: {word!r} is told of by {found[word].name}.yaml as well")
             found[word] = facts
     return found
+
+
+def _beside(name: str, folders: Sequence[Path], where: str) -> Path | None:
+    """Return the kernel table of that name in the first of the folders that has it.
+
+    Raises:
+        ChipError: The name holds a folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ChipError(f"{where}: {name!r}: must be a file name without folders")
+    for folder in folders:
+        candidate = folder / f"{name}.yaml"
+        if candidate.is_file() and candidate.resolve().parent == folder.resolve():
+            return candidate
+    return None

@@ -14,7 +14,7 @@ from hwsim.chip.paths import full_path
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.sram import BY_CACTI, CACTI_RANGE, covers, sram_pj_per_byte
 from hwsim.errors import CostError, UsageError
-from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, S_PER_US, W_PER_MW, W_PER_UW
+from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ, S_PER_NS, S_PER_US, W_PER_MW, W_PER_UW
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,6 +32,9 @@ class MemoryColumns:
         latency_s: Time before a transfer's first byte.
         read_pj_per_byte: Energy of a read, zero where the engine's run power covers it.
         write_pj_per_byte: Energy of a write, likewise.
+        stall_s_per_byte: What a core waits per byte it reads.
+        reread_s_per_byte: What it waits per byte it reads again.
+        cache_bytes: Size of the cache in front of it.
     """
 
     capacity_bytes: Ints
@@ -41,6 +44,9 @@ class MemoryColumns:
     latency_s: Floats
     read_pj_per_byte: Floats
     write_pj_per_byte: Floats
+    stall_s_per_byte: Floats
+    reread_s_per_byte: Floats
+    cache_bytes: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,10 @@ class HardwarePoints:
         price, write_price = self._access_pj(f"{prefix}.pj_per_byte", memory, capacity)
         if memory.write_pj_per_byte is not None or f"{prefix}.write_pj_per_byte" in self._columns:
             write_price = self._column(f"{prefix}.write_pj_per_byte", memory.write_pj_per_byte)
+        stall = self._column(f"{prefix}.stall_ns_per_byte", memory.stall_ns_per_byte) * S_PER_NS
+        reread = stall
+        if memory.reread_ns_per_byte is not None or f"{prefix}.reread_ns_per_byte" in self._columns:
+            reread = self._column(f"{prefix}.reread_ns_per_byte", memory.reread_ns_per_byte) * S_PER_NS
         return MemoryColumns(
             capacity_bytes=np.rint(capacity).astype(np.int64),
             size_bytes=np.rint(capacity - reserved).astype(np.int64),
@@ -183,6 +193,9 @@ class HardwarePoints:
             latency_s=self._column(f"{prefix}.latency_cycles", memory.latency_cycles) / clock,
             read_pj_per_byte=price,
             write_pj_per_byte=write_price,
+            stall_s_per_byte=stall,
+            reread_s_per_byte=reread,
+            cache_bytes=self._column(f"{prefix}.cache_kib", memory.cache_kib) * BYTES_PER_KIB,
         )
 
     def _access_pj(self, path: str, memory: Memory, capacity: Floats) -> tuple[Floats, Floats]:
@@ -244,6 +257,9 @@ MAY_BE_ZERO = (
     "sleep_uw",
     "wake_us",
     "run_fixed_mw",
+    "stall_ns_per_byte",
+    "reread_ns_per_byte",
+    "cache_kib",
 )
 NUMERIC = (
     *WHOLE,

@@ -64,6 +64,13 @@ class Memory(_Model):
         "last drain count), serial (one copy, transfers and work take turns), or ideal (one copy, all overlap).",
     )
     reserved_kib: NotNegative = Field(0.0, description="What the application keeps for itself. [KiB]")
+    stall_ns_per_byte: NotNegative = Field(
+        0.0, description="What a core waits per byte it reads here, over a memory without wait states. [ns/B]"
+    )
+    reread_ns_per_byte: NotNegative | None = Field(
+        None, description="The same when it reads a byte again; default: as the first time. [ns/B]"
+    )
+    cache_kib: NotNegative = Field(0.0, description="Cache between a core and this memory; 0: none. [KiB]")
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -16,6 +16,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 CONTENTS = ("weights", "activations")
+RAM = "ram"  # for a memory's name: the nearest on-chip one that can be written to and has room
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,29 @@ class Home:
         return 1.0 / self._select("write_bytes_per_s")
 
     @cached_property
+    def size_bytes(self) -> Floats:
+        """What the net may use of it, shape [point]."""
+        return self._select("size_bytes")
+
+    @cached_property
     def latency_s(self) -> Floats:
         """Time before a transfer's first byte, shape [point]."""
         return self._select("latency_s")
+
+    @cached_property
+    def stall_s_per_byte(self) -> Floats:
+        """What a core waits per byte it reads, shape [point]."""
+        return self._select("stall_s_per_byte")
+
+    @cached_property
+    def reread_s_per_byte(self) -> Floats:
+        """What a core waits per byte it reads again, shape [point]."""
+        return self._select("reread_s_per_byte")
+
+    @cached_property
+    def cache_bytes(self) -> Floats:
+        """Size of the cache in front of the memory, shape [point]."""
+        return self._select("cache_bytes")
 
     @cached_property
     def read_pj_per_byte(self) -> Floats:
@@ -88,7 +109,7 @@ def place(
         reachable: Names of the memories that may be homes, nearest first.
         arena_bytes: Need of the activation arena.
         weight_bytes: Need of the weights; they share with the arena where both land in one memory.
-        wanted: Contents -> memory, to overrule "nearest".
+        wanted: Contents -> memory, to overrule "nearest"; ``ram`` is the nearest on-chip one that is not flash.
 
     Raises:
         UsageError: ``wanted`` names no contents, no memory, or one that may not hold them.
@@ -120,12 +141,21 @@ def _nearest_by_memory(points: HardwarePoints, needs: Mapping[str, Ints]) -> Hom
 
 
 def _allowed(chip: Chip, reachable: Sequence[str], contents: str, wanted: Mapping[str, str]) -> list[str]:
+    if wanted.get(contents) == RAM:
+        return _on_chip_ram(chip, reachable)
     if contents in wanted:
         return [wanted[contents]]
     return [memory.name for memory in chip.memories if memory.name in reachable and contents in memory.holds]
 
 
+def _on_chip_ram(chip: Chip, reachable: Sequence[str]) -> list[str]:
+    memories = [memory for memory in chip.memories if memory.name in reachable]
+    return [memory.name for memory in memories if chip.memory_kind(memory) not in ("flash", "dram")]
+
+
 def _check_wanted(chip: Chip, reachable: Sequence[str], contents: str, memory: str) -> None:
+    if memory == RAM and contents in CONTENTS and _on_chip_ram(chip, reachable):
+        return
     if contents not in CONTENTS:
         raise UsageError(
             f"place {contents}={memory}: can place weights or activations{did_you_mean(contents, CONTENTS)}"

@@ -80,6 +80,7 @@ class Row:
         ofmap_elements: Activation elements written.
         activation_filter: Whether the nest's filter is an activation (a product of two activations).
         view: Whether an engine with strided DMA leaves the layer out.
+        variant: A variant of the kind that kernel tables may list apart, or empty.
     """
 
     layer: Layer
@@ -96,6 +97,7 @@ class Row:
     ofmap_elements: int
     activation_filter: bool = False
     view: bool = False
+    variant: str = ""
 
     @property
     def compulsory_bytes(self) -> int:
@@ -224,7 +226,16 @@ def _row(graph: Graph, layer: Layer, batch: int, recast: _Recast) -> Row:
         ofmap_elements=batch * sum(tensor.elements for tensor in outputs),
         activation_filter=nest is not None and not inputs[1].constant,
         view=isinstance(layer.op, VIEWS),
+        variant=_variant(layer.op),
     )
+
+
+def _variant(op: ops.Op) -> str:
+    """Return what kernel tables may list apart: products of tensors, and functions that need an exponential."""
+    if isinstance(op, ops.Binary) and op.function in ("mul", "div"):
+        return "multiply"
+    exponential = ("sigmoid", "silu", "tanh", "gelu", "gelu_tanh", "elu", "exp", "softplus", "mish")
+    return "exponential" if isinstance(op, ops.Unary) and op.function in exponential else ""
 
 
 def _kind(layer: Layer, inputs: Sequence[Spec]) -> RowKind:

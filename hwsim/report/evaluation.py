@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hwsim.chip import WAITING, ArrayEngine, Chip, CoreEngine, HardwarePoints
+from hwsim.chip import WAITING, ArrayEngine, Chip, CoreEngine, ErrorBar, HardwarePoints, error_bar
 from hwsim.cost import (
     DIRECTIONS,
     NOBODY,
@@ -105,6 +105,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bo
     unmappable = unmappable_layers(costs, point)
     arena = costs.arena
     reason = why_not(costs, memories, unmappable)
+    error = _error_bar(costs)
     return Report(
         net=workload.graph.name,
         chip=chip.name,
@@ -125,6 +126,8 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bo
         peak_tensors=live_tensors(costs, arena.at_peak),
         reason=reason,
         ways_out=ways_out(costs, memories, dtype) if reason else (),
+        error_p90=error.p90,
+        error_source=error.source,
         assumptions=(
             *chip.assumptions(_in_use(used, memories) | set(WAITING if waits else ())),
             *_model_assumptions(used),
@@ -140,6 +143,24 @@ def _stored(workload: Workload) -> str:
     for row in workload.rows:
         macs[row.dtype] = macs.get(row.dtype, 0) + row.macs
     return f"as stored ({max(macs, key=lambda dtype: macs[dtype])})" if macs else "as stored"
+
+
+def _error_bar(costs: Costs) -> ErrorBar:
+    """Return how far off the prediction may be, where one core runs every layer that has MACs."""
+    chip = costs.points.chip
+    ran = [
+        (row.macs, row.dtype, chip.engines[engine])
+        for row, engine in zip(costs.workload.rows, costs.engine.tolist(), strict=True)
+        if row.macs and engine != NOBODY
+    ]
+    engines = {engine.name: engine for _, _, engine in ran}
+    only = next(iter(engines.values())) if len(engines) == 1 else None
+    if not isinstance(only, CoreEngine):
+        return ErrorBar(None, "not validated")
+    macs: dict[str, int] = {}
+    for count, dtype, _ in ran:
+        macs[dtype] = macs.get(dtype, 0) + count
+    return error_bar(chip.name, only.core, only.kernel_table, max(macs, key=lambda dtype: macs[dtype]))
 
 
 def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs: bool) -> tuple[LayerReport, ...]:

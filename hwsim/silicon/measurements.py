@@ -28,11 +28,11 @@ FLAGS = {
     "min_ram": "a build that trades time for memory",
     "short_window": "timed for less than 10 s",
     "short_energy_window": "energy measured for less than 10 s",
-    "per_tensor": "one scale per weight tensor instead of one per channel",
+    "per_tensor": "one scale per weight tensor instead of one per channel, which other kernels run",
     "open": "of the open division: another net or precision than the reference",
     "fpga": "a core or accelerator on an FPGA",
 }
-DISTRUSTED = frozenset({"suspect", "outlier", "min_ram", "macs_unknown", "open", "fpga", "carried_over"})
+DISTRUSTED = frozenset({"suspect", "outlier", "min_ram", "macs_unknown", "open", "fpga", "carried_over", "per_tensor"})
 """Flags of rows that say nothing new, or nothing certain, about latency."""
 
 

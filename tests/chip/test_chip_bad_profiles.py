@@ -384,7 +384,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
 
 
 def test_a_missing_kernel_table_is_suggested(tmp_path):
-    with pytest.raises(ChipError, match=r"engines.cpu.kernels.x: .*did you mean 'cortex-m4_x-cube-ai_9.0'\?"):
+    with pytest.raises(ChipError, match=r"engines.cpu.kernels.x: .*did you mean 'cortex-m4_x-cube-ai_9.1'\?"):
         load_chip(with_core(tmp_path, "cortex-m4_x-cube-ai_9"))
 
 

@@ -275,7 +275,7 @@ def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
         "squeezenet_v1_0_paper",
     ]
     assert arguments.complete_net("m")[-2:] == ["mine.onnx", "models/"]
-    assert arguments.complete_chips("eyeriss,stm32h") == ["eyeriss,stm32h747"]
+    assert arguments.complete_chips("eyeriss,stm32h74") == ["eyeriss,stm32h747"]
     on_npu = SimpleNamespace(params={"chip": NPU}, args=[])
     assert arguments.complete_field(on_npu, "memories.sram.size") == [
         "memories.sram.size_bytes=",
@@ -292,7 +292,7 @@ def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
     [
         (["hwsim", "ev"], ["evaluate"]),
         (["hwsim", "evaluate", "squeezenet_v1_0_"], ["squeezenet_v1_0_bypass", "squeezenet_v1_0_paper"]),
-        (["hwsim", "evaluate", "ds_cnn", "stm32l"], ["stm32l4r5"]),
+        (["hwsim", "evaluate", "ds_cnn", "stm32l"], ["stm32l4r5", "stm32l4r9"]),
         (
             ["hwsim", "evaluate", "ds_cnn", "eyeriss", "--set", "glb.size_"],
             ["glb.size_bytes=", "glb.size_kib=", "glb.size_mib="],
@@ -301,7 +301,10 @@ def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
             ["hwsim", "evaluate", "ds_cnn", "eyeriss", "--set", "memories.glb.size_k"],
             ["memories.glb.size_kib="],
         ),
-        (["hwsim", "evaluate", "ds_cnn", "stm32u575", "--dtype", "int8", "--runtime", ""], ["x-cube-ai-9.0"]),
+        (
+            ["hwsim", "evaluate", "ds_cnn", "stm32u575", "--dtype", "int8", "--runtime", "x-cube-ai-9"],
+            ["x-cube-ai-9.0", "x-cube-ai-9.1"],
+        ),
         (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--place", "w"], ["weights=glb", "weights=dram"]),
         (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--objective", "e"], ["energy", "edp"]),
         (["hwsim", "chips", "gap"], ["gap9"]),
