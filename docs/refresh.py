@@ -8,7 +8,8 @@ In README.md and in every page under docs/,
   left out, and the one after it says by its first word where to go on;
 - a ``text`` block right after a ``python`` block shows what that code prints; the blocks of a page share their names;
 - a ``yaml`` block whose first line is ``# NAME.yaml`` is a file of that name in the folder where the above run;
-- between ``<!-- fields of MODULE.CLASS -->`` and ``<!-- end -->`` stands the table of a pydantic model's fields.
+- between ``<!-- fields of MODULE.CLASS -->`` and ``<!-- end -->`` stands the table of a pydantic model's fields;
+- between ``<!-- published TABLE -->`` and ``<!-- end -->`` stand hwsim's figures beside published ones.
 
 A test fails while a page differs from what this would write.
 """
@@ -33,6 +34,7 @@ LEFT_OUT = "…"
 
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELDS = re.compile(r"(<!-- fields of (?P<model>[\w.]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_PUBLISHED = re.compile(r"(<!-- published (?P<table>\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -48,6 +50,7 @@ def main() -> None:
 def refreshed(text: str) -> str:
     """Return a page with everything it shows of the program as the program shows it now."""
     text = _FIELDS.sub(lambda found: found[1] + fields_table(found["model"]) + found[4], text)
+    text = _PUBLISHED.sub(lambda found: found[1] + published_table(found["table"]) + found[4], text)
     names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None  # by the Python block just before
     parts, end = [], 0
@@ -126,6 +129,13 @@ def _printed_by(call: Callable[[], object]) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         call()
     return out.getvalue()
+
+
+def published_table(name: str) -> str:
+    """Return a table of hwsim's figures beside published ones."""
+    from hwsim.silicon.published import comparison_table
+
+    return f"\n{comparison_table(name).markdown()}\n"
 
 
 def fields_table(model: str) -> str:

@@ -70,7 +70,7 @@ def execute(
     dataflow: Dataflow,
     rows: int,
     cols: int,
-    order: tuple[str, str],
+    order: tuple[str, str, str],
     tiles: Mapping[str, int],
     ifmap: npt.NDArray[np.int64],
     weights: npt.NDArray[np.int64],
@@ -82,14 +82,16 @@ def execute(
         dataflow: How the array works on a tile.
         rows: Rows of the array.
         cols: Columns of the array.
-        order: What stays, and the sweep: one of ``tiling.ORDERS``.
+        order: What stays, the sweep, and what is kept whole: one of ``tiling.ORDERS``.
         tiles: Tile size of N, G, K, C, P and Q.
         ifmap: Shape [N, G, C, height, width].
         weights: Shape [G, K, C, R, S].
     """
     extents = nest.extents
     counts = Counts(np.zeros((nest.n, nest.g, nest.k, nest.rows.positions, nest.cols.positions), np.int64))
-    loops = LOOPS[order]
+    stays, sweep, kept = order
+    loops = LOOPS[stays, sweep]
+    everything: Block = {dim: range(extents[dim]) for dim in DIMS}
     chunks = {dim: _chunks(extents[dim], tiles[dim]) for dim in loops}
     array = _Array(nest, dataflow, unrolling(nest, dataflow, rows, cols), counts)
     held: dict[str, tuple[tuple[int, ...], set[int]]] = {}
@@ -99,18 +101,19 @@ def execute(
         block: Block = {dim: chunks[dim][index] for dim, index in place.items()}
         block |= {"R": range(extents["R"]), "S": range(extents["S"])}
 
-        key = tuple(place[dim] for dim in IFMAP_LOOPS)
+        key = (place["G"],) if kept == "ifmap" else tuple(place[dim] for dim in IFMAP_LOOPS)
         if held.get("ifmap", ((-1,), set()))[0] != key:
-            need = _ifmap_elements(nest, block)
+            need = _ifmap_elements(nest, everything | {"G": block["G"]} if kept == "ifmap" else block)
             before, at_hand = held.get("ifmap", ((-1,) * len(key), set()))
-            counts.ifmap += len(need - at_hand if _is_next(before, key, IFMAP_LOOPS.index(order[1])) else need)
+            slid = kept != "ifmap" and _is_next(before, key, IFMAP_LOOPS.index(sweep))
+            counts.ifmap += len(need - at_hand if slid else need)
             counts.first.setdefault("ifmap", len(need))
             _moved(counts, "ifmap", len(need))
             held["ifmap"] = key, need
 
-        key = tuple(place[dim] for dim in FILTER_LOOPS)
+        key = (place["G"],) if kept == "filter" else tuple(place[dim] for dim in FILTER_LOOPS)
         if held.get("filter", ((-1,), set()))[0] != key:
-            elements = _volume(block, "GKCRS")
+            elements = _volume(everything | {"G": block["G"]} if kept == "filter" else block, "GKCRS")
             counts.filter += elements
             counts.first.setdefault("filter", elements)
             _moved(counts, "filter", elements)

@@ -7,8 +7,9 @@ outermost loop first (``docs/mapspace.md`` states the same for readers; loops of
     ifmap stays    g n · · c | k     filters run innermost: the ifmap crosses once, filters once per pixel tile
     ofmap stays    g k n · · | c     channels run innermost: psums never leave
 
-`· ·` are the ofmap's rows and columns, whichever sweeps inside. Where consecutive ifmap tiles differ only by a step of
-the sweep, only the rows (or columns) that the tile before did not hold are fetched. Where C is cut and does not run
+An operand that would cross several times may be kept whole instead, all of a group's filters or all of its ifmap. `· ·`
+are the ofmap's rows and columns, whichever sweeps inside. Where consecutive ifmap tiles differ only by a step of the
+sweep, only the rows (or columns) that the tile before did not hold are fetched. Where C is cut and does not run
 innermost, psums cross to the activations' home and back between visits. An operand without a buffer streams from its
 home at the pace of the array's passes.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,19 @@ from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
 
 Ints = npt.NDArray[np.int64]
-# (what stays, which of the ofmap's axes sweeps inside)
-ORDERS = (("filter", "P"), ("filter", "Q"), ("ifmap", "P"), ("ifmap", "Q"), ("ofmap", "P"))
+# (what stays, which of the ofmap's axes sweeps inside, which operand is kept whole in its buffer)
+ORDERS = (
+    ("filter", "P", ""),
+    ("filter", "Q", ""),
+    ("ifmap", "P", ""),
+    ("ifmap", "Q", ""),
+    ("ofmap", "P", ""),
+    ("ifmap", "P", "filter"),
+    ("ifmap", "Q", "filter"),
+    ("ofmap", "P", "filter"),
+    ("filter", "P", "ifmap"),
+    ("ofmap", "P", "ifmap"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +71,10 @@ class ArraySetup:
     def buffer_count(self) -> int:
         """How many buffers there are."""
         return max(self.buffers) + 1
+
+    def has_buffer(self, operand: str) -> bool:
+        """Return whether tiles of an operand have a buffer."""
+        return dict(zip(OPERANDS, self.buffers, strict=True))[cast("Operand", operand)] >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +278,8 @@ def candidates_within(nest: Nest, setup: ArraySetup, prices: Prices, capacity_by
 def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
     tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
     work = array_work(nest, dataflow, setup.rows, setup.cols, tiles)
-    sets = [_of_order(nest, setup, dataflow, tiles, order) for order in range(len(ORDERS))]
+    orders = [order for order, (*_, kept) in enumerate(ORDERS) if not kept or setup.has_buffer(kept)]
+    sets = [_of_order(nest, setup, dataflow, tiles, order) for order in orders]
     both = {
         "dataflow": np.full_like(work.cycles, index),
         **{dim.lower(): sizes for dim, sizes in tiles.items()},
@@ -332,7 +349,7 @@ def _of_order(
     nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[str, Ints], order: int
 ) -> tuple[npt.NDArray[np.intp], dict[str, Ints]]:
     """Return which tilings an order makes a mapping of its own for, and the columns that depend on it."""
-    stays, sweep = ORDERS[order]
+    stays, sweep, kept = ORDERS[order]
     trips = {dim: -(-nest.extents[dim] // tiles[dim]) for dim in CUT}
     n, g, k, c, p, q = (trips[dim] for dim in CUT)
     pixels = n * p * q
@@ -350,29 +367,43 @@ def _of_order(
     swept = rows.sliding * cols.total if sweep == "P" else rows.total * cols.sliding
     touched = np.where(slides, swept, rows.total * cols.total)
     taps = nest.rows.taps * nest.cols.taps
-    weights = nest.g * nest.k * nest.c * taps
-    ifmap_moves, filter_moves, ofmap_moves = g * c * pixels * ifmap_times, g * k * c * filter_times, g * k * pixels
+    ifmap_tile, ifmap_first, ifmap_moves = (
+        tiles["N"] * tiles["G"] * tiles["C"] * rows.largest * cols.largest,
+        tiles["N"] * tiles["G"] * tiles["C"] * rows.first * cols.first,
+        g * c * pixels * ifmap_times,
+    )
+    filter_tile, filter_moves, ofmap_moves = (
+        tiles["G"] * tiles["K"] * tiles["C"] * taps,
+        g * k * c * filter_times,
+        g * k * pixels,
+    )
+    own = _own(stays, sweep, trips)
+    if kept == "filter":
+        own &= filter_times > 1
+        filter_tile, filter_times, filter_moves = tiles["G"] * nest.k * nest.c * taps, one, g
+    elif kept == "ifmap":
+        own &= ifmap_times > 1
+        whole = nest.rows.touched(nest.rows.positions).total * nest.cols.touched(nest.cols.positions).total
+        ifmap_tile = ifmap_first = tiles["G"] * nest.n * nest.c * whole
+        touched, ifmap_times, ifmap_moves = whole * one, one, g
     spilled = nest.ofmap_elements * (visits - 1) * setup.psum_bytes
-    first = tiles["N"] * tiles["G"]
     last = {dim: nest.extents[dim] - (trips[dim] - 1) * tiles[dim] for dim in CUT}
     last_ofmap = last["N"] * last["G"] * last["K"] * last["P"] * last["Q"]
 
     def copies(moves: Ints) -> Ints:
         return np.where(moves > 1, setup.copies, 1)
 
-    return np.flatnonzero(_own(stays, sweep, trips)), {
+    return np.flatnonzero(own), {
         "order": np.full_like(k, order),
-        "ifmap_tile_bytes": _packed(first * tiles["C"] * rows.largest * cols.largest, nest.ifmap_bits)
-        * copies(ifmap_moves),
-        "filter_tile_bytes": _packed(tiles["G"] * tiles["K"] * tiles["C"] * taps, nest.filter_bits)
-        * copies(filter_moves),
+        "ifmap_tile_bytes": _packed(ifmap_tile, nest.ifmap_bits) * copies(ifmap_moves),
+        "filter_tile_bytes": _packed(filter_tile, nest.filter_bits) * copies(filter_moves),
         "ofmap_tile_bytes": _ofmap_tile(nest, setup, dataflow, tiles, c) * copies(ofmap_moves),
         "ifmap_bytes": _packed(nest.n * nest.g * nest.c * touched * ifmap_times, nest.ifmap_bits),
-        "filter_bytes": _packed(weights * filter_times, nest.filter_bits) + nest.bias_bytes,
+        "filter_bytes": _packed(nest.g * nest.k * nest.c * taps * filter_times, nest.filter_bits) + nest.bias_bytes,
         "psum_in_bytes": spilled,
         "psum_out_bytes": spilled,
-        "ifmap_fill_bytes": _packed(first * tiles["C"] * rows.first * cols.first, nest.ifmap_bits),
-        "filter_fill_bytes": _packed(tiles["G"] * tiles["K"] * tiles["C"] * taps, nest.filter_bits),
+        "ifmap_fill_bytes": _packed(ifmap_first, nest.ifmap_bits),
+        "filter_fill_bytes": _packed(filter_tile, nest.filter_bits),
         "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
         "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
     }

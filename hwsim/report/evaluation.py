@@ -263,6 +263,7 @@ def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
             dataflow=engine.dataflow_table[columns["dataflow"][i]].name,
             stays=ORDERS[columns["order"][i]][0],
             sweep=SWEEPS[ORDERS[columns["order"][i]][1]],
+            kept=ORDERS[columns["order"][i]][2],
             images=columns["n"][i],
             groups=columns["g"][i],
             filters=columns["k"][i],

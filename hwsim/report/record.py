@@ -30,6 +30,7 @@ class Mapping:
         dataflow: Which of the engine's dataflows.
         stays: The operand whose tile stays in its buffer while the innermost loop over tiles runs.
         sweep: Along which of the ofmap's axes tiles follow each other: rows or columns.
+        kept: An operand kept whole in its buffer besides, filter or ifmap; or empty.
         images: Images in a tile; ``groups``, ``filters`` and ``channels`` (of a group), ofmap ``rows`` and ``columns``
             likewise.
         buffer_bytes: What the tiles take of each buffer [B].
@@ -38,6 +39,7 @@ class Mapping:
     dataflow: str
     stays: str
     sweep: str
+    kept: str
     images: int
     groups: int
     filters: int

@@ -168,7 +168,8 @@ def _mapping(layer: LayerReport) -> str:
         return ""
     m = layer.mapping
     tile = f"g{m.groups} k{m.filters} c{m.channels} p{m.rows} q{m.columns}"
-    return f"{m.dataflow}, {m.stays} stays, tile {tile}"
+    kept = f" and {m.kept} kept" if m.kept else ""
+    return f"{m.dataflow}, {m.stays} stays{kept}, tile {tile}"
 
 
 def _kept(report: Report, *, every: bool) -> tuple[list[LayerReport], list[LayerReport]]:

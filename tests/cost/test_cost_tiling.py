@@ -24,7 +24,7 @@ def setup(*dataflows, rows=4, cols=4, **more):
 
 def at(space, *, stays, sweep="P", **tiles):
     """Return the position of the one mapping with these tiles."""
-    chosen = space.order == ORDERS.index((stays, sweep))
+    chosen = space.order == ORDERS.index((stays, sweep, ""))
     for dim, size in tiles.items():
         chosen &= getattr(space, dim) == size
     (found,) = np.flatnonzero(chosen)

@@ -1,0 +1,23 @@
+"""hwsim beside published accelerators and other tools: each source a table, each figure with what it is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from hwsim.silicon.published import common_machine, scalesim
+from hwsim.silicon.published.comparison import Aim, Comparison, ComparisonTable
+
+__all__ = ["TABLES", "Aim", "Comparison", "ComparisonTable", "comparison_table"]
+
+TABLES: dict[str, Callable[[], ComparisonTable]] = {
+    "common_machine": common_machine.layers_table,
+    "common_machine_nets": common_machine.nets_table,
+    "scalesim": scalesim.table,
+}
+
+
+@cache
+def comparison_table(name: str) -> ComparisonTable:
+    """Return one of ``TABLES``."""
+    return TABLES[name]()
