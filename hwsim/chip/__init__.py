@@ -10,6 +10,7 @@ from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtim
 from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
+from hwsim.chip.sparsity import Sparsity
 from hwsim.chip.validated import ErrorBar, error_bar
 from hwsim.chip.words import chip_cells, field_cells
 
@@ -34,6 +35,7 @@ __all__ = [
     "Memory",
     "Operand",
     "Runtime",
+    "Sparsity",
     "Transfers",
     "chip_cells",
     "chip_names",

@@ -5,12 +5,13 @@ Terms as in Chen, Emer, Sze, "Eyeriss: a spatial architecture for energy-efficie
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Dim = Literal["N", "G", "K", "C", "P", "Q", "R", "S"]
 Stationary = Literal["filter", "ofmap", "ifmap", "row"]
+Spad = Literal["ifmap", "filter", "psum"]
 # Dimensions that index the same operands, and so can share a long index.
 ALIKE = (("N", "P", "Q"), ("C", "R", "S"), ("K",), ("G",))
 
@@ -19,7 +20,7 @@ class Dataflow(BaseModel):
     """One way to lay a loop nest over an array.
 
     Of several dimensions on one axis the first takes what it needs, and whole copies of it stand side by side for the
-    next; ``flat`` lays them end to end instead.
+    next; ``flat`` lays them end to end instead. A dimension on both axes takes columns first, and rows for the rest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -27,6 +28,9 @@ class Dataflow(BaseModel):
     name: str = Field(description="Its name.", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     rows: tuple[Dim, ...] = Field(description="Dimensions over the rows of the array, of N G K C P Q R S.")
     cols: tuple[Dim, ...] = Field(description="Dimensions over its columns.")
+    at_most: dict[Dim, Annotated[int, Field(gt=0, le=65536)]] = Field(
+        default={}, description="Most copies of a dimension on an axis; default: what it needs."
+    )
     stationary: Stationary = Field(description="What a PE keeps: filter, ofmap, ifmap, or a filter row (row).")
     kept_filters: int = Field(
         default=1,
@@ -40,6 +44,11 @@ class Dataflow(BaseModel):
         le=4096,
         description="Channels whose products a PE adds up before it passes a psum on, with stationary: row.",
     )
+    spad_words: dict[Spad, Annotated[int, Field(gt=0, le=2**20)]] = Field(
+        default={},
+        description="Words of ifmap, filter and psum that a PE holds, with stationary: row; fewer filters and channels "
+        "are kept where a filter row is too long for them. [word]",
+    )
     flat: bool = Field(
         default=False,
         description="Whether an axis lays its dimensions end to end as one long index (im2col), not copy by copy.",
@@ -47,14 +56,55 @@ class Dataflow(BaseModel):
     systolic: bool = Field(default=False, description="Whether data ripple through, filling and draining the array.")
     load_exposed: bool = Field(
         default=False,
-        description="Whether a systolic array waits, a cycle per row, while the next stationary operand is loaded.",
+        description="Whether the array waits while its next stationary operand is loaded: a cycle per row if systolic; "
+        "with stationary: row for filters and the first window of the ifmap to pass the engine's buses.",
     )
+    padding_read: bool = Field(
+        default=False,
+        description="Whether padding goes to the PEs like any element of the ifmap, with stationary: row.",
+    )
+    skips: tuple[Literal["ifmap", "filter"], ...] = Field(
+        default=(),
+        description="Operands whose zeros take no cycle and no energy; how many are zero: the engine's zeros.",
+    )
+    winograd: int | None = Field(
+        default=None,
+        ge=2,
+        le=6,
+        description="Edge m of the ofmap's tiles by which 3x3 filters of stride 1 run as Winograd's F(m x m, 3 x 3), "
+        "with ((m + 2) / 3m)^2 of the MACs and ((m + 2) / 3)^2 of the filter bytes; default: they do not.",
+    )
+
+    def __hash__(self) -> int:
+        """Return a hash; equal dataflows have equal names, and tables within them have none."""
+        return hash((self.name, self.rows, self.cols, self.stationary))
 
     @model_validator(mode="after")
     def _each_dim_once(self) -> Self:
-        dims = (*self.rows, *self.cols)
-        if len(set(dims)) != len(dims):
-            raise ValueError(f"rows = {list(self.rows)}, cols = {list(self.cols)}: a dimension may be unrolled once")
+        for axis, dims in (("rows", self.rows), ("cols", self.cols)):
+            if len(set(dims)) != len(dims):
+                raise ValueError(f"{axis} = {list(dims)}: a dimension may stand on an axis once")
+        both = [dim for dim in self.rows if dim in self.cols]
+        if both and self.flat:
+            raise ValueError(
+                f"flat, with {both[0]} on both axes: an axis that lies end to end has its dimensions alone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _caps_have_dims(self) -> Self:
+        for dim in self.at_most:
+            if dim not in (*self.rows, *self.cols):
+                raise ValueError(f"at_most.{dim}: {dim} is on neither axis")
+            if self.flat and any(dim in axis and len(axis) > 1 for axis in (self.rows, self.cols)):
+                raise ValueError(f"at_most.{dim}: {dim} lies end to end with others (flat)")
+        return self
+
+    @model_validator(mode="after")
+    def _row_only(self) -> Self:
+        for name in ("spad_words", "padding_read"):
+            if getattr(self, name) and self.stationary != "row":
+                raise ValueError(f"{name}: only with stationary: row")
         return self
 
     @model_validator(mode="after")

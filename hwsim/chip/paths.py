@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from hwsim.chip.buffers import OPERANDS
+from hwsim.chip.dataflows import Spad
 from hwsim.chip.kernels import ENGINE_DTYPES
 from hwsim.chip.schema import ChipFields, plain
 from hwsim.chip.unit_words import meant
@@ -19,7 +21,12 @@ NOT_GIVEN = "not given"
 # What an item of a list is; changing it would make another item.
 IDENTITY = {"engines": ("name", "kind"), "memories": ("name",)}
 # Tables whose keys are fields of their own.
-TABLES = ("mac_pj", "macs_per_pe", "peak_macs_per_cycle")
+TABLES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("mac_pj", "macs_per_pe", "peak_macs_per_cycle"), ENGINE_DTYPES),
+    "bus_bytes_per_cycle": get_args(Spad),
+    "zeros": OPERANDS,
+    "coded": OPERANDS,
+}
 
 
 def field_paths(chip: ChipFields) -> list[str]:
@@ -103,7 +110,7 @@ def _owners(chip: ChipFields) -> dict[str, BaseModel]:
 def _field_paths(model: type[BaseModel], *, without: Sequence[str]) -> list[str]:
     names = [field.alias or name for name, field in model.model_fields.items()]
     plain_names = [name for name in names if name not in without]
-    return plain_names + [f"{name}.{dtype}" for name in plain_names if name in TABLES for dtype in ENGINE_DTYPES]
+    return plain_names + [f"{name}.{key}" for name in plain_names for key in TABLES.get(name, ())]
 
 
 def value_at(chip: ChipFields, path: str) -> Any:
@@ -150,8 +157,15 @@ def changed_fields(chip: ChipFields, changes: Mapping[str, Any]) -> dict[str, An
             if field in group:
                 for other in group:
                     fields.pop(other, None)
-        fields[field] = tuple(value) if isinstance(value, list) else value
+        fields[field] = _tuples(value)
     return data
+
+
+def _tuples(value: Any) -> Any:
+    """Return a value with its lists as the tuples that the schema holds."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_tuples, value))
+    return {key: _tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def source_of(chip: ChipFields, path: str) -> str:

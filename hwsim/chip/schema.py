@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, model_validator
 
-from hwsim.chip.buffers import DOUBLE_BUFFERED, Operand, Transfers, tile_buffers
-from hwsim.chip.dataflows import DATAFLOWS, Dataflow
+from hwsim.chip.buffers import DOUBLE_BUFFERED, OPERANDS, Operand, Transfers, tile_buffers
+from hwsim.chip.dataflows import DATAFLOWS, Dataflow, Spad
 from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTable
 from hwsim.chip.runtimes import Runtime
+from hwsim.chip.sparsity import Sparsity
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
@@ -134,6 +135,22 @@ class ArrayEngine(_Engine):
     )
     psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
     vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
+    bus_bytes_per_cycle: dict[Spad, Positive] = Field(
+        {},
+        description="Widths of the networks that carry ifmap, filter and psum (each way) between buffers and PEs; "
+        "default: no limit. [B/cycle]",
+    )
+    zeros: dict[Operand, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        {}, description="Share of zeros among the elements of ifmap, filter and ofmap; default: 0."
+    )
+    gates: tuple[Literal["ifmap", "filter"], ...] = Field(
+        (), description="Operands whose zeros take no MAC energy, but their cycles; see skips of a dataflow."
+    )
+    coded: dict[Operand, Annotated[float, Field(gt=0, le=2)] | Literal["run_length"]] = Field(
+        {},
+        description="How an operand is coded at home: bytes over plain bytes, or run_length (pairs of a 5-bit run of "
+        "zeros and a word, packed into 64 bits); buffers hold it plain; default: plain.",
+    )
 
     def buffers(self, chip: ChipFields) -> dict[Operand, str]:
         """Return the tile buffer of each operand that has one; the others stream from their home."""
@@ -143,6 +160,13 @@ class ArrayEngine(_Engine):
         """Return the memories it reaches that can hold whole tensors, nearest first."""
         buffers = set(self.buffers(chip).values())
         return [name for name in self.memory_names(chip) if name not in buffers]
+
+    @cached_property
+    def sparsity(self) -> Sparsity:
+        """What of its data is zero, and who saves what by it."""
+        ifmap, filter_, ofmap = (self.zeros.get(operand, 0.0) for operand in OPERANDS)
+        ifmap_code, filter_code, ofmap_code = (self.coded.get(operand, 1.0) for operand in OPERANDS)
+        return Sparsity((ifmap, filter_, ofmap), self.gates, (ifmap_code, filter_code, ofmap_code))
 
     @cached_property
     def dataflow_table(self) -> tuple[Dataflow, ...]:

@@ -8,7 +8,7 @@ from hwsim.cost.footprint import memory_facts, own_footprint
 from hwsim.cost.model import NOBODY, cost, engine_rate
 from hwsim.cost.takers import Taken, engine_kinds
 from hwsim.cost.tiling import ORDERS, Candidates
-from hwsim.cost.workload import Row, Workload, lower
+from hwsim.cost.workload import Row, Workload, home_bytes, lower
 
 __all__ = [
     "DIRECTIONS",
@@ -26,6 +26,7 @@ __all__ = [
     "cost",
     "engine_kinds",
     "engine_rate",
+    "home_bytes",
     "lower",
     "memory_facts",
     "natural_dtype",

@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers
+from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
 from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, candidates_within
@@ -84,6 +86,7 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
     names = buffer_names(engine, chip)
     mode = chip.memory(names[0]).transfers if names else "ideal"
     ifmap, filter_, ofmap = (names.index(held[operand]) if operand in held else -1 for operand in OPERANDS)
+    bus = engine.bus_bytes_per_cycle
     return ArraySetup(
         rows=rows,
         cols=cols,
@@ -92,6 +95,8 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
         buffers=(ifmap, filter_, ofmap),
         copies=2 if mode == "double_buffered" else 1,
         filled=mode == "double_buffered",
+        bus=(bus.get("ifmap", inf), bus.get("filter", inf), bus.get("psum", inf)),
+        sparsity=engine.sparsity,
     )
 
 
@@ -193,7 +198,7 @@ class _Moves:
         drain: Bytes of the last ofmap tile.
         transfers: Tiles moved.
         moved: Bytes at both homes but for the ofmap.
-        macs: Multiply-accumulates.
+        macs: Multiply-accumulates that take energy.
         dtype: Index of the layer's dtype.
         tiles: Bytes in each buffer, [buffer, ...].
         buffer_reads: Bytes read from each buffer, [buffer, ...].
@@ -455,19 +460,21 @@ def _front(
     dtype = np.array([dtypes.index(dtype) for _, dtype, _ in layers])[owner]
     traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
     empty = np.zeros((0, len(table)))
+    ifmap, filter_ = coded(table.ifmap_bytes, table.ifmap_coded), coded(table.filter_bytes, table.filter_coded)
+    filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
+    ofmap = coded(np.array([nest.ofmap_bytes for nest, *_ in layers])[owner], table.ofmap_coded)
     moves = _Moves(
-        cycles=np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]),
-        reads=(table.ifmap_bytes + table.psum_in_bytes + np.where(together, table.filter_bytes, 0)).astype(np.float64),
-        writes=np.array([nest.ofmap_bytes for nest, *_ in layers], dtype=np.float64)[owner] + table.psum_out_bytes,
-        stored=np.where(together, 0.0, table.filter_bytes),
-        fill=np.asarray(table.ifmap_fill_bytes + np.where(together, table.filter_fill_bytes, 0), np.float64),
-        stored_fill=np.where(together, 0.0, table.filter_fill_bytes),
-        drain=table.drain_bytes.astype(np.float64),
+        cycles=np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles)
+        + table.load_cycles,
+        reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
+        writes=(ofmap + table.psum_out_bytes).astype(np.float64),
+        stored=np.where(together, 0.0, filter_),
+        fill=(coded(table.ifmap_fill_bytes, table.ifmap_coded) + np.where(together, filter_fill, 0)).astype(np.float64),
+        stored_fill=np.where(together, 0.0, filter_fill),
+        drain=coded(table.drain_bytes, table.ofmap_coded).astype(np.float64),
         transfers=table.transfers.astype(np.float64),
-        moved=np.asarray(
-            table.ifmap_bytes + table.filter_bytes + table.psum_in_bytes + table.psum_out_bytes, np.float64
-        ),
-        macs=np.array([nest.macs for nest, *_ in layers], dtype=np.float64)[owner],
+        moved=(ifmap + filter_ + table.psum_in_bytes + table.psum_out_bytes).astype(np.float64),
+        macs=table.macs_priced.astype(np.float64),
         dtype=dtype,
         tiles=np.array(table.buffer_bytes(setup), dtype=np.float64) if traffic else empty,
         buffer_reads=np.array([reads for reads, _ in traffic], dtype=np.float64) if traffic else empty,

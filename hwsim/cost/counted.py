@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import Dataflow
 from hwsim.cost.nest import DIMS, Axis, Nest
-from hwsim.cost.spatial import Unrolling, unrolling
+from hwsim.cost.spatial import Unrolling, spad_keeps, unrolling
 
 Ints = npt.NDArray[np.int64]
 Block = dict[str, range]
@@ -48,6 +49,7 @@ class Counts:
         moves: Tiles moved, by operand.
         cycles: Steps of the array.
         reloads: Changes of its stationary operand.
+        window_loads: Ifmap elements that a row-stationary array waits for at the begin of its passes.
         array: Elements the array took (ifmap, filter, psum_in) and gave back (psum_out).
     """
 
@@ -62,6 +64,7 @@ class Counts:
     moves: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "ofmap"), 0))
     cycles: int = 0
     reloads: int = 0
+    window_loads: int = 0
     array: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "psum_in", "psum_out"), 0))
 
 
@@ -212,10 +215,13 @@ class _Array:
                 self._add_up(box, ifmap, weights)
 
     def _take(self, pieces: Sequence[Block], fresh: bool) -> None:
-        nest, array, stationary = self._nest, self._counts.array, self._dataflow.stationary
+        array, stationary = self._counts.array, self._dataflow.stationary
+        nest = self._nest.padded if self._dataflow.padding_read else self._nest
         if stationary == "row":
             ifmap = {element for box in pieces for element in _ifmap_elements(nest, box)}
             array["ifmap"] += len(ifmap)
+            begin = {**pieces[0], "N": pieces[0]["N"][:1], "Q": pieces[0]["Q"][:1]}
+            self._counts.window_loads += len(_ifmap_elements(nest, begin))
         elif stationary != "ifmap" or fresh:
             array["ifmap"] += len({m for box in pieces for m in _meetings(nest, box)})
         if stationary != "filter" or fresh:
@@ -241,8 +247,7 @@ class _Array:
         if self._dataflow.stationary != "row":
             return 1
         factors = self._laid.factors
-        alone = [-(-len(box[dim]) // factors[dim]) for dim in ("K", "C")]
-        return len(box["Q"]) * len(box["S"]) * alone[0] * alone[1]
+        return prod(-(-len(box[dim]) // factors[dim]) for dim in "NQSKC")
 
     def _passes(self, tile: Block) -> Iterator[tuple[object, list[Block]]]:
         """Yield each pass over a tile as what its stationary operand is, and the boxes of indices it works on."""
@@ -270,10 +275,11 @@ class _Array:
                 ]
                 for start in range(0, len(points), size)
             ]
-        kept = {"K": dataflow.kept_filters, "C": dataflow.kept_channels, "Q": 2**40, "S": 2**40}
+        filters, channels = spad_keeps(self._nest, dataflow)
+        at_once = {"K": filters, "C": channels, "N": 2**40, "Q": 2**40, "S": 2**40}
         for dim in DIMS:
             if dim not in flat:
-                size = laid.factors[dim] * (kept.get(dim, 1) if dataflow.stationary == "row" else 1)
+                size = laid.factors[dim] * (at_once.get(dim, 1) if dataflow.stationary == "row" else 1)
                 spans = tile[dim]
                 groups[dim,] = [[{dim: spans[start : start + size]}] for start in range(0, len(spans), size)]
         return groups
@@ -288,4 +294,4 @@ def _meetings(nest: Nest, box: Block) -> Iterator[tuple[int, ...]]:
 
 def _pass_order(stationary: str) -> str:
     """Return the order of loops over passes: those that do not index the stationary operand run innermost."""
-    return {"filter": "GKCRSNPQ", "row": "GNPKCRSQ", "ifmap": "GNPQCRSK", "ofmap": "GNPQKCRS"}[stationary]
+    return {"filter": "GKCRSNPQ", "row": "GKPCRSNQ", "ifmap": "GNPQCRSK", "ofmap": "GNPQKCRS"}[stationary]

@@ -14,9 +14,10 @@ from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, WRITE, Costs
 from hwsim.cost.footprint import Footprint, footprint, memory_facts
+from hwsim.cost.hooks import coded
 from hwsim.cost.residency import Home, Residency, place
 from hwsim.cost.tiling import operand_traffic
-from hwsim.cost.vector import stream_layers
+from hwsim.cost.vector import stream_layers, streamed_bytes
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
 from hwsim.units import J_PER_PJ
@@ -171,6 +172,7 @@ class _Ledger:
         self._overhead_s = np.zeros((layers, count))
         self._latency_s = np.zeros((layers, count))
         self._peak = np.full((layers, count), np.nan)
+        self._macs = np.repeat(workload.column("macs")[:, None], count, axis=1)
         self._memory_s = np.zeros((memories, layers, count))
         self._traffic = np.zeros((memories, 2, 4, layers, count), dtype=np.int64)
         self._mac_j = np.zeros((layers, count))
@@ -190,10 +192,15 @@ class _Ledger:
         rates = np.array([macs_per_pe(engine, row.dtype) for row in rows])[:, None]
         self._peak[at] = rates * (hardware.rows * hardware.cols)
         prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
-        self._mac_j[at] = self._column(rows, "macs") * prices * J_PER_PJ
         tiles = mapped.tiles
-        ofmap = np.broadcast_to(self._column(rows, "ofmap_bytes"), tiles.ifmap_bytes.shape)
-        self._enter_homes(at, tiles.ifmap_bytes, tiles.filter_bytes, ofmap)
+        self._mac_j[at] = tiles.macs_priced * prices * J_PER_PJ
+        self._macs[at] = tiles.macs_done
+        self._enter_homes(
+            at,
+            coded(tiles.ifmap_bytes, tiles.ifmap_coded),
+            coded(tiles.filter_bytes, tiles.filter_coded),
+            coded(self._column(rows, "ofmap_bytes"), tiles.ofmap_coded),
+        )
         self._enter_spills(at, tiles.psum_in_bytes, tiles.psum_out_bytes)
         self._enter_buffers(at, engine, mapped)
         return mapped
@@ -232,8 +239,7 @@ class _Ledger:
         self._enter(
             at, streamed.cycles, streamed.compute_s, streamed.latency_s, streamed.activation_s, streamed.weight_s
         )
-        active = np.array([not row.view for row in rows])[:, None]
-        self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") * active for kind in ("ifmap", "filter", "ofmap")))
+        self._enter_homes(at, *streamed_bytes(rows, engine))
 
     def runtimes(self, taken: Footprint, store: Home) -> None:
         """Enter what runtimes take for themselves, and the image of weights that are copied from flash to run.
@@ -281,7 +287,7 @@ class _Ledger:
     ) -> Costs:
         """Return the finished record."""
         points, workload = self._points, self._workload
-        macs = workload.column("macs")[:, None]
+        macs = self._macs
         with np.errstate(divide="ignore", invalid="ignore"):
             utilization = np.where(macs > 0, macs / (self._peak * self._cycles), np.nan)
         need = self._tiles + self._runtime + self._code + self._image

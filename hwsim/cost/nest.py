@@ -9,7 +9,7 @@ of two activations is a dense layer whose filter is an activation, one group per
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -55,6 +55,17 @@ class Axis:
     def pairs(self) -> int:
         """Pairs of an ofmap position and a tap that meet the ifmap, not its padding."""
         return _pairs(self)
+
+    @property
+    def padded(self) -> Axis:
+        """The axis with its padding as part of the ifmap."""
+        reach = (self.positions - 1) * self.stride + (self.taps - 1) * self.dilation + 1
+        return replace(self, pad=0, size=max(reach, self.size + self.pad))
+
+    def pairs_at(self, position: int) -> int:
+        """Return how many taps of a position meet the ifmap."""
+        index = position * self.stride - self.pad
+        return sum(0 <= index + tap * self.dilation < self.size for tap in range(self.taps))
 
 
 def _indices(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
@@ -120,6 +131,11 @@ class Nest:
         rows, cols = self.rows, self.cols
         sizes = (self.n, self.g, self.k, self.c, rows.positions, cols.positions, rows.taps, cols.taps)
         return dict(zip(DIMS, sizes, strict=True))
+
+    @property
+    def padded(self) -> Nest:
+        """The nest with padding as part of its ifmap."""
+        return replace(self, rows=self.rows.padded, cols=self.cols.padded)
 
     @property
     def macs(self) -> int:

@@ -59,15 +59,17 @@ def unrolling(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Unrolling
     extents = nest.extents
     factors = dict.fromkeys(DIMS, 1)
     flat = []
-    for dims, size in ((dataflow.rows, rows), (dataflow.cols, cols)):
+    # Columns first: of a dimension on both axes the rows take what is left.
+    for dims, size in ((dataflow.cols, cols), (dataflow.rows, rows)):
         if dataflow.flat and len(dims) > 1:
             flat.append(dims)
             factors[dims[0]] = min(size, prod(extents[dim] for dim in dims))
             continue
         room = size
         for dim in dims:
-            factors[dim] = min(extents[dim], room)
-            room //= factors[dim]
+            copies = min(-(-extents[dim] // factors[dim]), room, dataflow.at_most.get(dim, room))
+            factors[dim] = min(factors[dim] * copies, extents[dim])
+            room //= copies
     return Unrolling(factors, tuple(flat))
 
 
@@ -81,6 +83,7 @@ class ArrayWork:
         ifmap_reads: Ifmap elements it takes.
         psum_writes: Psums and finished ofmap elements it gives back.
         psum_reads: Psums it takes up again.
+        window_loads: Ifmap elements of the first window of each pass that waits for its filters; zero where none does.
     """
 
     cycles: Ints
@@ -88,6 +91,7 @@ class ArrayWork:
     ifmap_reads: Ints
     psum_writes: Ints
     psum_reads: Ints
+    window_loads: Ints
 
 
 def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapping[str, Ints]) -> ArrayWork:
@@ -112,15 +116,17 @@ def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapp
     stationary = dataflow.stationary
     if stationary == "row":
         row_passes = _dim_passes(nest.rows.positions, tiles["P"], laid.factors["P"])
+        kept_filters, _ = spad_keeps(nest, dataflow)
+        seen = nest.padded if dataflow.padding_read else nest
+        # Each ifmap row goes by once per pass of K.
+        rows_read = nest.g * nest.c * _rows_of_passes(seen.rows, tiles["P"], laid)
+        rows_read = rows_read * _dim_passes(nest.k, tiles["K"], laid.factors["K"] * kept_filters)
+        windows = _first_windows(seen.cols, tiles["Q"]) if dataflow.load_exposed else np.zeros_like(rows_read)
         return ArrayWork(
             cycles=cycles,
-            filter_reads=weights * nest.n * row_passes * count["Q"],
-            ifmap_reads=nest.n
-            * nest.g
-            * nest.c
-            * _rows_of_passes(nest.rows, tiles["P"], laid)
-            * _touched_total(nest.cols, tiles["Q"])
-            * _dim_passes(nest.k, tiles["K"], laid.factors["K"] * dataflow.kept_filters),
+            filter_reads=weights * count["N"] * row_passes * count["Q"],
+            ifmap_reads=nest.n * rows_read * _touched_total(seen.cols, tiles["Q"]),
+            window_loads=count["N"] * rows_read * windows,
             **_psums(nest, _kept_window(nest, laid, dataflow, tiles)),
         )
     reloads = {
@@ -134,6 +140,7 @@ def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapp
         cycles=cycles,
         filter_reads=weights * (pixel_tiles if stationary == "filter" else pixels),
         ifmap_reads=products * (count["K"] if stationary == "ifmap" else filters),
+        window_loads=np.zeros_like(cycles),
         **_psums(nest, count["C"] if stationary == "ofmap" else window),
     )
 
@@ -143,10 +150,27 @@ def _psums(nest: Nest, updates: Ints) -> dict[str, Ints]:
     return {"psum_writes": nest.ofmap_elements * updates, "psum_reads": nest.ofmap_elements * (updates - 1)}
 
 
+def spad_keeps(nest: Nest, dataflow: Dataflow) -> tuple[int, int]:
+    """Return how many filters and channels a row-stationary PE keeps, as far as its scratchpads hold filter rows."""
+    taps, spads = nest.cols.taps, dataflow.spad_words
+    filters, channels = dataflow.kept_filters, dataflow.kept_channels
+    if "ifmap" in spads:
+        channels = min(channels, spads["ifmap"] // taps)
+    if "filter" in spads:
+        channels = min(channels, spads["filter"] // taps)
+    channels = max(channels, 1)
+    if "filter" in spads:
+        filters = min(filters, spads["filter"] // (channels * taps))
+    if "psum" in spads:
+        filters = min(filters, spads["psum"])
+    return max(filters, 1), channels
+
+
 def _kept_window(nest: Nest, laid: Unrolling, dataflow: Dataflow, tiles: Mapping[str, Ints]) -> Ints:
     """Return how often a psum leaves a row-stationary array: PEs add up taps and the channels they keep."""
     row_passes = -(-nest.rows.taps // laid.factors["R"])
-    return _dim_passes(nest.c, tiles["C"], laid.factors["C"] * dataflow.kept_channels) * row_passes
+    _, channels = spad_keeps(nest, dataflow)
+    return _dim_passes(nest.c, tiles["C"], laid.factors["C"] * channels) * row_passes
 
 
 def _passes(nest: Nest, laid: Unrolling, dims: tuple[str, ...], tiles: Mapping[str, Ints]) -> Ints:
@@ -190,6 +214,13 @@ def _flat_passes(extents: Mapping[str, int], axis: tuple[str, ...], size: int, t
 def _touched_total(axis: Axis, tile: Ints) -> Ints:
     sizes, where = np.unique(tile, return_inverse=True)
     return np.array([axis.touched(int(size)).total for size in sizes], dtype=np.int64)[where]
+
+
+def _first_windows(axis: Axis, tile: Ints) -> Ints:
+    """Return the indices that the first position of each tile reads, summed over tiles."""
+    sizes, where = np.unique(tile, return_inverse=True)
+    firsts = [sum(axis.pairs_at(start) for start in range(0, axis.positions, int(size))) for size in sizes]
+    return np.array(firsts, dtype=np.int64)[where]
 
 
 def _rows_of_passes(axis: Axis, tile: Ints, laid: Unrolling) -> Ints:

@@ -16,20 +16,24 @@ home at the pace of the array's passes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from math import inf
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, Dataflow, Operand
+from hwsim.chip import OPERANDS, Dataflow, Operand, Sparsity
 from hwsim.cost.dominance import non_dominated, ranks
+from hwsim.cost.hooks import bus_cycles, coded, less_work, winograd_filters
 from hwsim.cost.nest import Axis, Nest, Touched
 from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 # (what stays, which of the ofmap's axes sweeps inside, which operand is kept whole in its buffer)
 ORDERS = (
     ("filter", "P", ""),
@@ -43,6 +47,8 @@ ORDERS = (
     ("filter", "P", "ifmap"),
     ("ofmap", "P", "ifmap"),
 )
+NO_LIMITS = (inf, inf, inf)
+DENSE = Sparsity()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,8 @@ class ArraySetup:
         buffers: For ifmap, filter and ofmap the number of the buffer that holds its tiles; −1 for none.
         copies: Copies of a tile in its buffer: two where the next one arrives during work on the present.
         filled: Whether the first fill and the last drain cost time, and the number of transfers none; or the reverse.
+        bus: Bytes per cycle that the networks to the PEs carry of ifmap, filter and psums (each way); inf for any.
+        sparsity: What of the data is zero, who saves what by it, and how operands are coded at home.
     """
 
     rows: int
@@ -66,6 +74,8 @@ class ArraySetup:
     buffers: tuple[int, int, int] = (0, 0, 0)
     copies: int = 2
     filled: bool = True
+    bus: tuple[float, float, float] = NO_LIMITS
+    sparsity: Sparsity = DENSE
 
     @property
     def buffer_count(self) -> int:
@@ -107,6 +117,11 @@ class Candidates:
         psum_write_bytes: Psums and ofmap elements given back by the array.
         ofmap_read_bytes: Of finished psums or ofmap elements, read from their buffer on the way home.
         cycles: Array cycles at one MAC per PE and cycle.
+        bus_cycles: Cycles that the busiest network between buffers and PEs takes; 0 where none limits.
+        load_cycles: Cycles in which the array waits for its networks to bring the next stationary operand.
+        macs_done: MACs that take their cycle: no zero skipped, none that Winograd saves.
+        macs_priced: MACs that take energy, which gated zeros do not either.
+        ifmap_coded: Bytes at home over plain bytes, a fraction; ``filter_coded`` and ``ofmap_coded`` likewise.
     """
 
     dataflow: Ints
@@ -134,6 +149,13 @@ class Candidates:
     psum_write_bytes: Ints
     ofmap_read_bytes: Ints
     cycles: Ints
+    bus_cycles: Ints
+    load_cycles: Ints
+    macs_done: Ints
+    macs_priced: Ints
+    ifmap_coded: Floats
+    filter_coded: Floats
+    ofmap_coded: Floats
 
     def __len__(self) -> int:
         """Return the number of candidates."""
@@ -180,17 +202,25 @@ def read_by_objectives(space: Candidates, setup: ArraySetup, prices: Prices) -> 
 
     Each objective is a nondecreasing function of these; a candidate no better in any of them cannot win.
     """
-    reads, writes = space.ifmap_bytes + space.psum_in_bytes, space.psum_out_bytes
+    ifmap, filter_ = coded(space.ifmap_bytes, space.ifmap_coded), coded(space.filter_bytes, space.filter_coded)
+    reads, writes = ifmap + space.psum_in_bytes, space.psum_out_bytes
     columns = [*space.buffer_bytes(setup), space.cycles]
-    columns += _weighed(reads + space.filter_bytes if prices.together else reads, writes, {1.0, *prices.home})
+    if setup.bus != NO_LIMITS:
+        columns += [space.bus_cycles, space.load_cycles]
+    if any(flow.skips or flow.winograd for flow in setup.dataflows):
+        columns.append(space.macs_priced)
+    columns += _weighed(reads + filter_ if prices.together else reads, writes, {1.0, *prices.home})
     if not prices.together:
-        columns.append(space.filter_bytes)
+        columns.append(filter_)
     for buffer, factors in enumerate(prices.buffers):
         columns += _weighed(*buffer_traffic(space, setup, buffer), set(factors))
+    ifmap_fill = coded(space.ifmap_fill_bytes, space.ifmap_coded)
+    filter_fill = coded(space.filter_fill_bytes, space.filter_coded)
+    drain = coded(space.drain_bytes, space.ofmap_coded)
     if setup.filled and prices.together:
-        columns += _weighed(space.ifmap_fill_bytes + space.filter_fill_bytes, space.drain_bytes, {prices.home[0]})
+        columns += _weighed(ifmap_fill + filter_fill, drain, {prices.home[0]})
     elif setup.filled:
-        columns += [space.ifmap_fill_bytes, space.filter_fill_bytes, space.drain_bytes]
+        columns += [ifmap_fill, filter_fill, drain]
     else:
         columns.append(space.transfers)
     return np.stack(columns, axis=1).astype(np.float64)
@@ -275,27 +305,59 @@ def candidates_within(nest: Nest, setup: ArraySetup, prices: Prices, capacity_by
     return inside.take(non_dominated(read_by_objectives(inside, setup, prices)[:, setup.buffer_count :]))
 
 
+def one_mapping(
+    nest: Nest, setup: ArraySetup, dataflow: str, order: tuple[str, str, str], tiles: Mapping[str, int]
+) -> Candidates:
+    """Return one mapping of a nest, whether or not it is among those of the mapspace.
+
+    Args:
+        nest: The loop nest.
+        setup: The array.
+        dataflow: Name of one of its dataflows.
+        order: One of ``ORDERS``.
+        tiles: Tile size of each dimension of ``CUT``; those left out stay whole.
+    """
+    index = [flow.name for flow in setup.dataflows].index(dataflow)
+    sizes = {dim: np.array([tiles.get(dim, nest.extents[dim])], dtype=np.int64) for dim in CUT}
+    _, ordered = _of_order(nest, setup, setup.dataflows[index], sizes, ORDERS.index(order))
+    return Candidates(**_streamed(nest, setup, _of_array(nest, setup, index, sizes) | ordered))
+
+
 def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
     tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
+    both = _of_array(nest, setup, index, tiles)
+    parts = []
+    for order, (*_, kept) in enumerate(ORDERS):
+        if not kept or setup.has_buffer(kept):
+            keep, ordered = _of_order(nest, setup, dataflow, tiles, order)
+            part = {name: column[keep] for name, column in (both | ordered).items()}
+            parts.append(Candidates(**_streamed(nest, setup, part)))
+    return Candidates.joined(parts)
+
+
+def _of_array(nest: Nest, setup: ArraySetup, index: int, tiles: dict[str, Ints]) -> dict[str, Any]:
+    """Return the columns that no order of tiles changes: what the array does and takes."""
+    dataflow = setup.dataflows[index]
     work = array_work(nest, dataflow, setup.rows, setup.cols, tiles)
-    orders = [order for order, (*_, kept) in enumerate(ORDERS) if not kept or setup.has_buffer(kept)]
-    sets = [_of_order(nest, setup, dataflow, tiles, order) for order in orders]
-    both = {
+    columns: dict[str, Any] = {
         "dataflow": np.full_like(work.cycles, index),
         **{dim.lower(): sizes for dim, sizes in tiles.items()},
         "array_ifmap_bytes": _packed(work.ifmap_reads, nest.ifmap_bits),
-        "array_filter_bytes": _packed(work.filter_reads, nest.filter_bits),
+        "array_filter_bytes": winograd_filters(nest, dataflow, _packed(work.filter_reads, nest.filter_bits)),
         "psum_read_bytes": work.psum_reads * setup.psum_bytes,
         "psum_write_bytes": _written(nest, setup, dataflow, work.psum_writes),
         "ofmap_read_bytes": np.full_like(work.cycles, _drained(nest, setup, dataflow)),
-        "cycles": work.cycles,
+        **{
+            f"{operand}_coded": np.full(len(work.cycles), setup.sparsity.coded_share(operand, bits))
+            for operand, bits in zip(OPERANDS, (nest.ifmap_bits, nest.filter_bits, nest.ofmap_bits), strict=True)
+        },
     }
-    parts = []
-    for keep, columns in sets:
-        common = {name: column[keep] for name, column in both.items()}
-        part = common | {name: column[keep] for name, column in columns.items()}
-        parts.append(Candidates(**_streamed(nest, setup, part)))
-    return Candidates.joined(parts)
+    window_bytes = _packed(work.window_loads, nest.ifmap_bits)
+    return (
+        columns
+        | bus_cycles(setup.bus, dataflow, columns, window_bytes)
+        | less_work(nest, setup.sparsity, dataflow, work.cycles)
+    )
 
 
 def _written(nest: Nest, setup: ArraySetup, dataflow: Dataflow, writes: Ints) -> Ints:
@@ -309,7 +371,7 @@ def _drained(nest: Nest, setup: ArraySetup, dataflow: Dataflow) -> int:
     return nest.ofmap_bytes if dataflow.stationary == "ofmap" else nest.ofmap_elements * setup.psum_bytes
 
 
-def _streamed(nest: Nest, setup: ArraySetup, part: dict[str, Ints]) -> dict[str, Ints]:
+def _streamed(nest: Nest, setup: ArraySetup, part: dict[str, Any]) -> dict[str, Any]:
     """Return a part's columns with operands that have no buffer moved between home and array directly."""
     ifmap, filter_, ofmap = (at >= 0 for at in setup.buffers)
     nothing = np.zeros_like(part["cycles"])
@@ -393,17 +455,20 @@ def _of_order(
     def copies(moves: Ints) -> Ints:
         return np.where(moves > 1, setup.copies, 1)
 
+    def filters(elements: Ints) -> Ints:
+        return winograd_filters(nest, dataflow, _packed(elements, nest.filter_bits))
+
     return np.flatnonzero(own), {
         "order": np.full_like(k, order),
         "ifmap_tile_bytes": _packed(ifmap_tile, nest.ifmap_bits) * copies(ifmap_moves),
-        "filter_tile_bytes": _packed(filter_tile, nest.filter_bits) * copies(filter_moves),
+        "filter_tile_bytes": filters(filter_tile) * copies(filter_moves),
         "ofmap_tile_bytes": _ofmap_tile(nest, setup, dataflow, tiles, c) * copies(ofmap_moves),
         "ifmap_bytes": _packed(nest.n * nest.g * nest.c * touched * ifmap_times, nest.ifmap_bits),
-        "filter_bytes": _packed(nest.g * nest.k * nest.c * taps * filter_times, nest.filter_bits) + nest.bias_bytes,
+        "filter_bytes": filters(nest.g * nest.k * nest.c * taps * filter_times) + nest.bias_bytes,
         "psum_in_bytes": spilled,
         "psum_out_bytes": spilled,
         "ifmap_fill_bytes": _packed(ifmap_first, nest.ifmap_bits),
-        "filter_fill_bytes": _packed(filter_tile, nest.filter_bits),
+        "filter_fill_bytes": filters(filter_tile),
         "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
         "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
     }

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from hwsim.chip import ArrayEngine, HardwarePoints
 from hwsim.cost.residency import Residency
-from hwsim.cost.workload import Row
+from hwsim.cost.workload import Row, home_bytes
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class Streamed:
     latency_s: Floats
 
 
+def streamed_bytes(layers: Sequence[Row], engine: ArrayEngine) -> Ints:
+    """Return the bytes of ifmap, filter and ofmap that cross, shape [operand, layer, 1]; none in place."""
+    bytes_ = [(0, 0, 0) if row.view else home_bytes(row, engine.sparsity) for row in layers]
+    return np.array(bytes_, dtype=np.int64).T[:, :, None]
+
+
 def stream_layers(layers: Sequence[Row], engine: ArrayEngine, points: HardwarePoints, residency: Residency) -> Streamed:
     """Cost layers without MACs at every point: operands cross once, lanes do one operation per cycle, both at a time.
 
@@ -37,10 +44,7 @@ def stream_layers(layers: Sequence[Row], engine: ArrayEngine, points: HardwarePo
     active = np.array([not row.view for row in layers])[:, None]
     work = np.array([max(row.ops, row.ofmap_elements) for row in layers], dtype=np.float64)[:, None] * active
     cycles = np.broadcast_to(np.ceil(work / hardware.vector_lanes), (len(layers), *count))
-    ifmap, filter_, ofmap = (
-        np.array([getattr(row, name) for row in layers], dtype=np.float64)[:, None] * active
-        for name in ("ifmap_bytes", "filter_bytes", "ofmap_bytes")
-    )
+    ifmap, filter_, ofmap = streamed_bytes(layers, engine)
     together = home.index == store.index
     filter_s = filter_ * store.read_s_per_byte
     activation_s = ifmap * home.read_s_per_byte + ofmap * home.write_s_per_byte + np.where(together, filter_s, 0.0)

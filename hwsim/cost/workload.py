@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import KernelKind
+from hwsim.chip import OPERANDS, KernelKind, Sparsity
 from hwsim.cost.nest import Axis, Nest, packed
 from hwsim.errors import CostError, UsageError
 from hwsim.graph import BITS, DTYPES, DType, Graph, Layer, Spec, Tensor, ops
@@ -103,6 +104,16 @@ class Row:
     def compulsory_bytes(self) -> int:
         """Each touched element once."""
         return self.ifmap_bytes + self.filter_bytes + self.ofmap_bytes
+
+
+def home_bytes(row: Row, sparsity: Sparsity) -> tuple[int, int, int]:
+    """Return the least bytes of ifmap, filter and ofmap that cross to and from home, coded as an array codes them."""
+    nest, bits = row.nest, BITS[row.dtype]
+    widths = (nest.ifmap_bits, nest.filter_bits, nest.ofmap_bits) if nest is not None else (bits, bits, bits)
+    plain = (row.ifmap_bytes, row.filter_bytes, row.ofmap_bytes)
+    shares = [sparsity.coded_share(operand, width) for operand, width in zip(OPERANDS, widths, strict=True)]
+    ifmap, filter_, ofmap = (ceil(round(b * share, 6)) for b, share in zip(plain, shares, strict=True))
+    return ifmap, filter_, ofmap
 
 
 @dataclass(frozen=True, slots=True)

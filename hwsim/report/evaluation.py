@@ -21,6 +21,7 @@ from hwsim.cost import (
     Workload,
     cost,
     engine_rate,
+    home_bytes,
     lower,
     natural_dtype,
     net_dtype,
@@ -196,7 +197,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
                 for name, flow in zip(memories, flows[index], strict=True)
                 if (parts := _nonzero(FLOWS, flow))
             },
-            compulsory_bytes=0 if _in_place(costs, index) else row.compulsory_bytes,
+            compulsory_bytes=_compulsory_bytes(costs, index),
             weight_bytes=row.stored_bytes,
             live_bytes=live[index],
             energy_j=sum(energy[index]) if runs else nan,
@@ -206,6 +207,15 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
         )
         for index, row in enumerate(rows)
     )
+
+
+def _compulsory_bytes(costs: Costs, index: int) -> int:
+    """Return what must cross to and from home: each touched element once, as the layer's engine has it coded."""
+    if _in_place(costs, index):
+        return 0
+    row, at = costs.workload.rows[index], costs.engine[index]
+    engine = costs.points.chip.engines[at] if at != NOBODY else None
+    return sum(home_bytes(row, engine.sparsity)) if isinstance(engine, ArrayEngine) else row.compulsory_bytes
 
 
 def _in_place(costs: Costs, index: int) -> bool:

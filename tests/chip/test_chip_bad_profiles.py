@@ -122,9 +122,9 @@ def test_the_toy_itself_is_right(tmp_path):
         ),
         (
             "[weight_stationary]",
-            "[{name: own, rows: [C], cols: [K, C], stationary: filter}]",
-            "5:73",
-            "rows = ['C'], cols = ['K', 'C']: a dimension may be unrolled once",
+            "[{name: own, rows: [C], cols: [K, K], stationary: filter}]",
+            "5:84",
+            "cols = ['K', 'K']: a dimension may stand on an axis once",
         ),
         (
             "[weight_stationary]",

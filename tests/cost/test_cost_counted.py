@@ -1,5 +1,7 @@
 """Formulas of the mapspace against counted execution: every byte by memory, direction and tensor, and every cycle."""
 
+from math import ceil
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,6 @@ from hwsim.cost.nest import DIMS
 from hwsim.cost.spatial import CUT
 from hwsim.cost.tiling import ORDERS, ArraySetup, mapspace
 
-ROW = Dataflow(name="rs", rows=("R", "C"), cols=("P", "K"), stationary="row", kept_filters=2, kept_channels=2)
 PSUM_BYTES = 3  # a width of its own, so that psums and ofmap elements cannot be mistaken for each other
 
 
@@ -38,20 +39,38 @@ def dataflows(draw):
     kind = draw(st.sampled_from(["named", "row", "own"]))
     if kind == "named":
         return draw(st.sampled_from(list(DATAFLOWS.values())))
-    if kind == "row":
-        return ROW
     dims = draw(st.permutations(DIMS))
     first, second = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-    stationary = draw(st.sampled_from(["filter", "ifmap", "ofmap"]))
+    axes = {"rows": tuple(dims[:first]), "cols": tuple(dims[first : first + second])}
+    if draw(st.booleans()) and first:
+        # A dimension on both axes, which the rows take what is left of.
+        axes["cols"] = (dims[0], *axes["cols"])
+    caps = {dim: 2 for dim in {*axes["rows"], *axes["cols"]} if draw(st.booleans())}
+    if kind == "own":
+        stationary = draw(st.sampled_from(["filter", "ifmap", "ofmap"]))
+        return Dataflow(name="own", **axes, at_most=caps, stationary=stationary)
+    if draw(st.booleans()):
+        axes, caps = {"rows": ("R", "P", "C", "K"), "cols": ("P",)}, {"C": 2}
+    # Filter rows and windows are read whole by a row-stationary PE.
+    axes = {axis: tuple(dim for dim in on if dim not in "NQS") for axis, on in axes.items()}
+    spads = {"ifmap": 4, "filter": 6, "psum": 2} if draw(st.booleans()) else {}
     return Dataflow(
-        name="own", rows=tuple(dims[:first]), cols=tuple(dims[first : first + second]), stationary=stationary
+        name="rs",
+        **axes,
+        at_most={dim: most for dim, most in caps.items() if dim in {*axes["rows"], *axes["cols"]}},
+        stationary="row",
+        kept_filters=draw(st.integers(1, 3)),
+        kept_channels=draw(st.integers(1, 3)),
+        spad_words=spads,
+        load_exposed=draw(st.booleans()),
+        padding_read=draw(st.booleans()),
     )
 
 
 @settings(max_examples=400, deadline=None)
 @given(nest=nests(), dataflow=dataflows(), rows=st.integers(1, 6), cols=st.integers(1, 6), data=st.data())
 def test_formulas_equal_counted_execution(nest, dataflow, rows, cols, data):
-    setup = ArraySetup(rows=rows, cols=cols, dataflows=(dataflow,), psum_bytes=PSUM_BYTES, copies=1)
+    setup = ArraySetup(rows=rows, cols=cols, dataflows=(dataflow,), psum_bytes=PSUM_BYTES, copies=1, bus=(2, 3, 5))
     space = mapspace(nest, setup)
     i = data.draw(st.integers(0, len(space) - 1))
     tiles = {dim: int(getattr(space, dim.lower())[i]) for dim in CUT}
@@ -82,6 +101,13 @@ def test_formulas_equal_counted_execution(nest, dataflow, rows, cols, data):
     if dataflow.systolic:
         per_reload = rows + cols - 2 + (rows if dataflow.load_exposed else 0)
     assert space.cycles[i] == counts.cycles + per_reload * counts.reloads
+    # Networks of 2, 3 and 5 B per cycle: psums come and go beside filters and the ifmap.
+    array, waits = counts.array, dataflow.load_exposed and dataflow.stationary == "row"
+    filters, window = ceil(array["filter"] / 3), ceil(counts.window_loads / 2)
+    back = space.psum_write_bytes[i]
+    psums = max(ceil(array["psum_in"] * PSUM_BYTES / 5), ceil(back / 5))
+    assert space.bus_cycles[i] == max(ceil(array["ifmap"] / 2), psums, 0 if waits else filters)
+    assert space.load_cycles[i] == (filters + window if waits else 0)
     assert space.array_ifmap_bytes[i] == counts.array["ifmap"]
     assert space.array_filter_bytes[i] == counts.array["filter"]
     assert space.psum_read_bytes[i] == counts.array["psum_in"] * PSUM_BYTES

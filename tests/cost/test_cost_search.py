@@ -17,7 +17,14 @@ def priced(space, i, nest, chip):
     (engine,) = chip.engines
     held = engine.buffers(chip)
     clock = chip.clock_hz
-    column = {name: int(getattr(space, name)[i]) for name in space.__slots__}
+    column = {name: getattr(space, name)[i].item() for name in space.__slots__}
+    at_home = {
+        name: ceil(round(column[name] * column[f"{name.partition('_')[0]}_coded"], 6))
+        for name in ("ifmap_bytes", "filter_bytes", "ifmap_fill_bytes", "filter_fill_bytes")
+    }
+    ofmap_bytes, drain_bytes = (
+        ceil(round(plain * column["ofmap_coded"], 6)) for plain in (nest.ofmap_bytes, column["drain_bytes"])
+    )
     names = list(dict.fromkeys(held.values()))
     for name in names:
         need = sum(column[f"{operand}_tile_bytes"] for operand, at in held.items() if at == name)
@@ -45,12 +52,14 @@ def priced(space, i, nest, chip):
             written += column["psum_write_bytes"] + column["psum_in_bytes"]
         buffer_s.append(port_s(chip.memory(name), read, written))
         pj += port_pj(chip.memory(name), read, written)
-    read, written = column["ifmap_bytes"] + column["psum_in_bytes"], nest.ofmap_bytes + column["psum_out_bytes"]
+    read, written = at_home["ifmap_bytes"] + column["psum_in_bytes"], ofmap_bytes + column["psum_out_bytes"]
+    from_store = at_home["filter_bytes"]
     together = home is store
-    home_s = port_s(home, read + (column["filter_bytes"] if together else 0), written)
-    store_s = 0.0 if together else port_s(store, column["filter_bytes"], 0)
-    pj += port_pj(home, read, written) + port_pj(store, column["filter_bytes"], 0)
-    work_s = max([ceil(column["cycles"]) / clock, *buffer_s])
+    home_s = port_s(home, read + (from_store if together else 0), written)
+    store_s = 0.0 if together else port_s(store, from_store, 0)
+    pj += port_pj(home, read, written) + port_pj(store, from_store, 0)
+    cycles = max(ceil(column["cycles"]), column["bus_cycles"]) + column["load_cycles"]
+    work_s = max([cycles / clock, *buffer_s])
     home_latency, store_latency = home.latency_cycles / clock, 0.0 if together else store.latency_cycles / clock
     mode = chip.memory(names[0]).transfers if names else "ideal"
     if mode == "ideal":
@@ -58,14 +67,14 @@ def priced(space, i, nest, chip):
     elif mode == "serial":
         seconds = column["transfers"] * max(home_latency, store_latency) + work_s + home_s + store_s
     else:
-        ifmap_s, filter_s = port_s(home, column["ifmap_fill_bytes"], 0), port_s(store, column["filter_fill_bytes"], 0)
+        ifmap_s, filter_s = port_s(home, at_home["ifmap_fill_bytes"], 0), port_s(store, at_home["filter_fill_bytes"], 0)
         fill = ifmap_s + filter_s + home_latency
         if not together:
             fill = max(ifmap_s + home_latency, filter_s + store_latency)
-        drain = port_s(home, 0, column["drain_bytes"])
+        drain = port_s(home, 0, drain_bytes)
         seconds = max(fill + work_s + drain, home_s + home_latency, store_s + store_latency)
-    joules = (pj + nest.macs * chip.mac_pj["int8"]) * 1e-12
-    moved = read + column["filter_bytes"] + written
+    joules = (pj + column["macs_priced"] * chip.mac_pj["int8"]) * 1e-12
+    moved = read + from_store + written
     return seconds, joules, seconds * joules, moved
 
 
@@ -82,7 +91,20 @@ def one_layer(rng):
 
 def random_machine(rng, kind, npu, data):
     chip = npu.replace("npu.rows", int(rng.integers(1, 7))).replace("npu.cols", int(rng.integers(1, 7)))
-    if kind == "shared":
+    if kind == "hooks":
+        flows = [
+            {"name": "plain", "rows": ["C"], "cols": ["K"], "stationary": "filter"},
+            {"name": "f2", "rows": ["C"], "cols": ["K"], "stationary": "filter", "winograd": 2},
+            {"name": "sparse", "rows": ["P"], "cols": ["K"], "stationary": "ofmap", "skips": ["filter"]},
+            {"name": "rs", "rows": ["R", "C"], "cols": ["P"], "stationary": "row", "load_exposed": True},
+        ]
+        chip = chip.replace("npu.dataflows", flows, **{"npu.zeros": {"ifmap": 0.5, "filter": 0.3, "ofmap": 0.6}})
+        chip = chip.replace(
+            "npu.gates", ("ifmap",), **{"npu.coded": {"ifmap": "run_length", "filter": 0.7, "ofmap": 1.2}}
+        )
+        bus = {operand: float(rng.integers(1, 9)) for operand in ("ifmap", "filter", "psum")}
+        chip = chip.replace("npu.bus_bytes_per_cycle", bus)
+    if kind in ("shared", "hooks"):
         chip = chip.replace("sram.size_bytes", int(2 ** rng.uniform(8, 14)))
         chip = chip.replace("sram.write_share", float(rng.choice([1, 0.5]))).replace("dram.write_pj_per_byte", 150.0)
         return chip.replace("sram.transfers", str(rng.choice(["double_buffered", "serial", "ideal"])))
@@ -97,7 +119,7 @@ def random_machine(rng, kind, npu, data):
     return chip.replace("npu.rows", int(rng.integers(1, 7))).replace("npu.cols", int(rng.integers(1, 7)))
 
 
-@pytest.mark.parametrize("kind", ["shared", "split", "bypass"])
+@pytest.mark.parametrize("kind", ["shared", "split", "bypass", "hooks"])
 @pytest.mark.parametrize("seed", range(12))
 def test_search_equals_brute_force(kind, seed, npu, data_folder):
     rng = np.random.default_rng([seed, len(kind)])
