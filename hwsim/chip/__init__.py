@@ -11,13 +11,15 @@ from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.sparsity import Sparsity
-from hwsim.chip.validated import ErrorBar, error_bar
+from hwsim.chip.validated import MIN_FAMILIES, MIN_ROWS, ErrorBar, error_bar
 from hwsim.chip.words import chip_cells, field_cells
 
 __all__ = [
     "CONV_LIKE",
     "DATAFLOWS",
     "KERNEL_KINDS",
+    "MIN_FAMILIES",
+    "MIN_ROWS",
     "OPERANDS",
     "WAITING",
     "ArrayEngine",

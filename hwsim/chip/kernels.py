@@ -45,6 +45,7 @@ KernelEntry = Literal[
 CONV_LIKE: tuple[KernelKind, ...] = ("conv", "pointwise", "transposed_conv", "dense", "matmul")
 EngineDType = Literal["float32", "float16", "int16", "int8", "int4"]
 ENGINE_DTYPES: tuple[EngineDType, ...] = get_args(EngineDType)
+FLOAT_DTYPES = frozenset({"float32", "float16"})
 
 
 class _Model(BaseModel):
@@ -93,7 +94,7 @@ class FitError(_Model):
 
 
 class Factors(_Model):
-    """How a release of a library differs from the physical table of its core."""
+    """How the integer kernels of a release of a library differ from the physical table of its core."""
 
     conv: float = Field(1.0, gt=0, allow_inf_nan=False, description="Of convolutions, dense layers and products.")
     other: float = Field(1.0, gt=0, allow_inf_nan=False, description="Of depthwise and all other layers, and of calls.")
@@ -104,7 +105,7 @@ class KernelTable(_Model):
     """What a release of a kernel library costs on a core.
 
     The physical table of a core is stated once; the table of a release names it as ``base`` and says by which factors
-    it differs.
+    its integer kernels differ.
     """
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this format.")
@@ -123,7 +124,11 @@ class KernelTable(_Model):
         1.0, ge=1, allow_inf_nan=False, description="Ofmap positions that use a weight each time it is read."
     )
     stall_factor: float = Field(
-        1.0, ge=0, allow_inf_nan=False, description="Of the times that the profile says memories keep a core waiting."
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Times that the profile says memories keep a core waiting are multiplied by it, and by the factor "
+        "stream.",
     )
     parallel_efficiency: float | None = Field(
         None,
@@ -151,25 +156,26 @@ class KernelTable(_Model):
 
     def over(self, base: KernelTable) -> KernelTable:
         """Return the table with its base's costs times its factors; what it states itself stands as it is."""
-        factors = self.factors
         dtypes = {
-            dtype: {
-                kind: cost.scaled(
-                    factors.conv if kind in CONV_LIKE else factors.other,
-                    weight_byte=factors.stream,
-                    call=factors.other,
-                )
-                for kind, cost in costs.items()
-            }
-            | self.dtypes.get(dtype, {})
+            dtype: {kind: self._scaled(dtype, kind, cost) for kind, cost in costs.items()} | self.dtypes.get(dtype, {})
             for dtype, costs in base.dtypes.items()
         }
         dtypes |= {dtype: costs for dtype, costs in self.dtypes.items() if dtype not in dtypes}
         own = self.model_fields_set
-        shared = ("inner_lanes", "filter_lanes", "weight_reuse", "parallel_efficiency")
+        shared = ("inner_lanes", "filter_lanes", "weight_reuse", "stall_factor", "parallel_efficiency")
         taken = {name: getattr(base, name) for name in shared if name not in own}
-        stall = self.stall_factor if "stall_factor" in own else base.stall_factor * factors.stream
-        return self.model_copy(update={**taken, "dtypes": dtypes, "stall_factor": stall})
+        return self.model_copy(update={**taken, "dtypes": dtypes})
+
+    def _scaled(self, dtype: EngineDType, kind: KernelEntry, cost: KernelCost) -> KernelCost:
+        if dtype in FLOAT_DTYPES:
+            return cost
+        factors = self.factors
+        main = factors.conv if kind in CONV_LIKE else factors.other
+        return cost.scaled(main, weight_byte=factors.stream, call=factors.other)
+
+    def stalls(self, dtype: str) -> float:
+        """Return how often a kernel waits the times that the profile says memories keep a core waiting."""
+        return self.stall_factor * (1.0 if dtype in FLOAT_DTYPES else self.factors.stream)
 
     def has(self, dtype: str, kind: str) -> bool:
         """Return whether the table has costs of a layer kind at a dtype; uint8 runs as int8."""

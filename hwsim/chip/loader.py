@@ -110,7 +110,7 @@ def _load(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        rules = broken_rules(data) if issubclass(model, Chip) else []
+        rules = broken_rules(data) if issubclass(model, Chip) else None
         problems = [(_position(key, where), sentence) for key, sentence in told(error, data, model, rules)]
         problems.sort(key=lambda problem: problem[0])
         lines = [f"{path}:{line}:{column}: {_cut(text)}" for (line, column), text in problems[:MAX_PROBLEMS]]

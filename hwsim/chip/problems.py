@@ -20,21 +20,23 @@ HINTED = 50
 _FIELD = re.compile(r"[a-z][a-z0-9_]*(?=:| = )")
 
 
-def told(error: ValidationError, data: Any, model: type[BaseModel], rules: Iterable[Problem] = ()) -> list[Problem]:
+def told(
+    error: ValidationError, data: Any, model: type[BaseModel], rules: Iterable[Problem] | None = None
+) -> list[Problem]:
     """Return (path in the file, sentence) for every problem of a validation.
 
     Args:
         error: What pydantic found.
         data: The value it looked at.
         model: What it was validated as.
-        rules: What is wrong across fields. What is wrong by itself is not complained of twice: neither a field, nor an
-            engine or memory as a whole.
+        rules: What is wrong across fields, with their places; None where the model's own sentence is all there is. What
+            is wrong by itself is not complained of twice: neither a field, nor an engine or memory as a whole.
     """
     found: list[Problem] = []
     for problem in error.errors(include_url=False):
         location = problem["loc"]
-        if not location and problem["type"] == "value_error":
-            continue  # the rules across fields, which come as `rules` with their places
+        if not location and problem["type"] == "value_error" and rules is not None:
+            continue  # they come as `rules` with their places
         if location[-1:] == ("str",) and problem["type"] == "string_type":
             continue  # one branch of "a name or a definition"; the other branch says what is wrong
         if problem["type"] == "too_short" and problem["input"]:
@@ -42,7 +44,7 @@ def told(error: ValidationError, data: Any, model: type[BaseModel], rules: Itera
         key = _in_file(location, data)
         found += _lines(problem, key, data, model, hinted=len(found) < HINTED)
     wrong, spoilt = {key for key, _ in found}, {key[:2] for key, _ in found}
-    found += [rule for rule in rules if rule[0] not in (spoilt if len(rule[0]) == 2 else wrong)]
+    found += [rule for rule in rules or () if rule[0] not in (spoilt if len(rule[0]) == 2 else wrong)]
     return _joined(found)
 
 
@@ -118,7 +120,7 @@ def _lines(problem: Any, key: Key, data: Any, model: type[BaseModel], *, hinted:
             for line in str(problem["ctx"]["error"]).splitlines():
                 field = _FIELD.match(line)
                 inner = (*key, field.group()) if field and _inside(_value(key, data), field.group()) else key
-                yield inner, place + ("." if inner != key else ": ") + line
+                yield inner, (place + ("." if inner != key else ": ") if place else "") + line
         case _:
             shown = "" if problem["loc"][-1] == "[key]" else f" = {_shown(value)}"
             yield key, f"{place}{shown}: {_rule(problem, key, data, model)}"

@@ -80,6 +80,9 @@ class Runtime(_Facts):
         False,
         description="Whether a convolution and the unpadded maximum pooling after it run as one, a few rows at a time.",
     )
+    splits_arena: bool = Field(
+        False, description="Whether an arena too large for the memories on the chip is split between them and outside."
+    )
     kinds: dict[EngineDType, dict[KernelKind, KindMemory]] = Field({}, description="By dtype and layer kind.")
     own: dict[EngineDType, OwnMemory] = Field(
         {}, description="What it takes for itself, by the dtype of most MACs; default: as the kernel table says."

@@ -72,7 +72,7 @@ def run_layers(
     shared = 1.0 if table.parallel_efficiency is None else 1 + (hardware.cores - 1) * table.parallel_efficiency
     call = terms[:, -1:]
     work = terms[:, :-1].sum(axis=1)[:, None] / shared + call
-    wait_weight_s, wait_activation_s = (table.stall_factor * wait for wait in waiting(layers, table, points, residency))
+    wait_weight_s, wait_activation_s = waiting(layers, engine, table, points, residency)
     shape = np.broadcast_shapes(work.shape, wait_weight_s.shape, wait_activation_s.shape)
     compute_s = np.broadcast_to(work / hardware.clock_hz, shape)
     home, store = residency.activations, residency.weights
@@ -144,15 +144,16 @@ def _filled(count: int, lanes: int) -> int:
 
 
 def waiting(
-    layers: Sequence[Row], table: KernelTable, points: HardwarePoints, residency: Residency
+    layers: Sequence[Row], engine: CoreEngine, table: KernelTable, points: HardwarePoints, residency: Residency
 ) -> tuple[Floats, Floats]:
-    """Return how long the core waits for weights and for activations, before the table's ``stall_factor``.
+    """Return how long the core waits for weights and for activations.
 
     Both have shape [layer, point].
 
     Weights are read once per ``weight_reuse`` ofmap positions. A cache keeps those that fit beside the rows of ifmap a
-    window spans; of a larger set it has lost the share ``missed``. Activations behind a cache cross once per tensor,
-    the part that does not fit on chip at the price of the memory outside; without a cache every operand waits.
+    window spans; of a larger set it has lost the share ``missed``. Activations behind a cache cross once per tensor;
+    without one every operand waits. Where they live outside, a runtime that splits the arena keeps on the chip what
+    fits there.
     """
     store, home = residency.weights, residency.activations
     passes = np.array([_passes(row, table) for row in layers], dtype=np.float64)[:, None]
@@ -162,12 +163,15 @@ def waiting(
     missed_ = np.where(store.cache_bytes > 0, missed(kept / np.maximum(store.cache_bytes, 1.0)), 1.0)
     weight_s = weights * (store.stall_s_per_byte + np.maximum(passes - 1, 0) * missed_ * store.reread_s_per_byte)
     moved = _column(layers, "ifmap_bytes") + _column(layers, "ofmap_bytes")
-    on_chip = _largest_on_chip(points, home)
+    splits = engine.memory_facts is not None and engine.memory_facts.splits_arena
+    on_chip = _largest_on_chip(points, home) if splits else home
     outside = np.where(home.index == on_chip.index, 0.0, np.maximum(moved - on_chip.size_bytes, 0.0))
     cached_s = (moved - outside) * on_chip.stall_s_per_byte + outside * home.stall_s_per_byte
     macs = _column(layers, "macs")
     operands = np.where(macs > 0, macs * (OPERAND_BYTES / table.weight_reuse), moved)
-    return weight_s, np.where(home.cache_bytes > 0, cached_s, operands * home.stall_s_per_byte)
+    activation_s = np.where(home.cache_bytes > 0, cached_s, operands * home.stall_s_per_byte)
+    factor = np.array([table.stalls(row.dtype) for row in layers])[:, None]
+    return factor * weight_s, factor * activation_s
 
 
 def missed(load: Floats) -> Floats:
@@ -186,20 +190,8 @@ _MISSED = np.concatenate([[0.0], np.linspace(0.001, 0.9999, 2000)])
 _LOAD = np.concatenate([[1.0], -np.log1p(-_MISSED[1:]) / _MISSED[1:]])
 
 
-@dataclass(frozen=True, slots=True)
-class _OnChip:
-    """The memory that takes what it can of the activations; arrays of shape [point]."""
-
-    index: npt.NDArray[np.int64]
-    size_bytes: Floats
-    stall_s_per_byte: Floats
-
-
-def _largest_on_chip(points: HardwarePoints, home: Home) -> _OnChip:
-    """Return the largest on-chip memory that may hold activations, or the home itself where there is none outside.
-
-    A planner that places activations outside keeps there only what it must.
-    """
+def _largest_on_chip(points: HardwarePoints, home: Home) -> Home:
+    """Return the largest on-chip memory that may hold activations, or the home itself where that is not outside."""
     chip = points.chip
     inside = [
         (i, memory)
@@ -211,8 +203,7 @@ def _largest_on_chip(points: HardwarePoints, home: Home) -> _OnChip:
     if inside and outside:
         largest = max(inside, key=lambda item: item[1].size_bytes)[0]
         index = np.where(np.isin(home.index, outside), largest, home.index)
-    at = Home(points, index, home.fits)
-    return _OnChip(index, at.size_bytes, at.stall_s_per_byte)
+    return Home(points, index, home.fits)
 
 
 def _passes(row: Row, table: KernelTable) -> float:

@@ -10,6 +10,7 @@ from hwsim.plot.layers import energy_rows, layers_rows, plot_energy, plot_layers
 from hwsim.plot.memory import memory_rows, plot_memory
 from hwsim.plot.picture import check_picture, save
 from hwsim.plot.roofline import plot_roofline, roofline_rows
+from hwsim.plot.validation import plot_residuals, plot_validation
 from hwsim.report import Report
 
 # Pictures of one report by name, and the records that each of them draws.
@@ -39,8 +40,10 @@ __all__ = [
     "plot_energy",
     "plot_layers",
     "plot_memory",
+    "plot_residuals",
     "plot_roofline",
     "plot_traffic",
+    "plot_validation",
     "roofline_rows",
     "save",
     "traffic_rows",

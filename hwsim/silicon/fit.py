@@ -2,6 +2,8 @@
 
     cycles = Σ over parameters of  features · value(core, dtype) · factor(release, group)
 
+A release's factors are of its integer kernels; float kernels hardly differ between releases and have none.
+
 Values and factors are fitted in turn, each by nonnegative least squares of the relative error, rows weighted so that a
 family counts by the root of its rows. The Cortex-M7, which has the most nets, gets a value per parameter, held near its
 prior; every other core is that table (a float table: its core's integer one) times a scale per group, as few
@@ -49,15 +51,18 @@ REFERENCE = frozenset({"x-cube-ai-9.1", "x-cube-ai-10.0", "st-edge-ai-4.0", "x-l
 """Releases whose rows do not differ beyond noise: their factors are one by definition."""
 
 # How strongly priors hold against rows, in units of a relative error; how far factors and scales may be from one.
-PRIOR_WEIGHT = 0.1
-FACTOR_SPREAD = 0.6
+PRIOR_WEIGHT = 0.2
+FACTOR_SPREAD = 1.0
+# What another core says of kernels outside the products, in other libraries, is held so much more loosely.
+LOOSE = 4.0
 SCALE_SPREAD = 1.0
 # Rows further off than this count less: their error grows linearly, not squared.
-ROBUST_ERROR = 0.12
+ROBUST_ERROR = 0.08
 ROUNDS = 12
 
 _PRIOR = np.array([parameter.prior for parameter in PARAMETERS])
 _SPREAD = np.array([parameter.spread for parameter in PARAMETERS])
+OTHER = GROUPS.index("other")
 _GROUP = np.array([GROUPS.index(parameter.group) for parameter in PARAMETERS])
 
 
@@ -77,13 +82,16 @@ class Fit:
 
     def predict(self, sample: Sample) -> float:
         """Return the cycles of a row; a release never seen has the factors one."""
-        row = sample.measurement
-        values = self.values[bench(sample)]
-        return float(sample.features @ (values * self.factor(row.runtime)[_GROUP]))
+        return float(sample.features @ (self.values[bench(sample)] * self.factor_of(sample)[_GROUP]))
 
     def factor(self, runtime: str) -> Floats:
-        """Return a release's factors."""
+        """Return a release's factors, which are of its integer kernels."""
         return self.factors.get(runtime, np.ones(len(GROUPS)))
+
+    def factor_of(self, sample: Sample) -> Floats:
+        """Return the factors that hold for a row."""
+        row = sample.measurement
+        return self.factor(row.runtime) if row.dtype == "int8" else np.ones(len(GROUPS))
 
     def relative_error(self, sample: Sample) -> float:
         """Return predicted over measured, less one."""
@@ -107,7 +115,7 @@ def fit(samples: Sequence[Sample]) -> Fit:
     base_weight = _weights(samples)
     weight = base_weight
     for step in range(ROUNDS):
-        scale = np.array([result.factor(name)[_GROUP] for name in runtime])
+        scale = np.array([result.factor_of(sample)[_GROUP] for sample in samples])
         for one in benches:
             _fit_values(result, one, (relative * scale)[own[one]], weight[own[one]])
         held = np.array([result.values[bench(sample)] for sample in samples])
@@ -115,7 +123,7 @@ def fit(samples: Sequence[Sample]) -> Fit:
             at = (runtime == name) & telling
             _fit_factors(result, name, (relative * held)[at], weight[at])
         if step >= 2:
-            scale = np.array([result.factor(name)[_GROUP] for name in runtime])
+            scale = np.array([result.factor_of(sample)[_GROUP] for sample in samples])
             error = np.abs((relative * held * scale).sum(axis=1) - 1)
             weight = base_weight * np.sqrt(np.minimum(1.0, ROBUST_ERROR / np.maximum(error, 1e-12)))
     return result
@@ -169,7 +177,8 @@ def _fit_values(result: Fit, one: Bench, relative: Floats, weight: Floats) -> No
             prior = parent * _group_scales(relative * parent, weight, 1)[_GROUP]
         for name, value in PRIORS.get(one, {}).items():
             prior = np.where(np.array(NAMES) == name, value, prior)
-        spread = np.where(GROUPS.index("stream") == _GROUP, _SPREAD, np.maximum(_SPREAD, 0.4 if one in PARENTS else 0))
+        inherited = (one in PARENTS) & ~np.isin(NAMES, list(PRIORS.get(one, {})))
+        spread = np.where(inherited & (_GROUP == OTHER), LOOSE * _SPREAD, _SPREAD)
         result.values[one] = prior * _ridge(relative * prior, weight, ones, spread)
         result.coefficients[label] = len(NAMES)
         return

@@ -20,10 +20,11 @@ from hwsim.chip import KernelCost
 from hwsim.chip.kernels import EngineDType
 from hwsim.files import write_whole
 from hwsim.silicon.fit import FULL, PARENTS, REFERENCE, Bench, Fit, bench
+from hwsim.silicon.groups import error_bars_csv, errors_of
 from hwsim.silicon.measurements import measurements
 from hwsim.silicon.parameters import FILTER_LANES, GROUPS, INNER_LANES, NAMES, STALL, kernel_costs
 from hwsim.silicon.samples import PARALLEL_EFFICIENCY, WEIGHT_REUSE, Sample, samples
-from hwsim.silicon.validation import Checked, check, error_rows, measured_rows
+from hwsim.silicon.validation import Checked, check, measured_rows
 
 # Release -> library as its makers write it, and which cores' tables are written for it.
 ARM = ("cortex-m4", "cortex-m33", "cortex-m7")
@@ -39,13 +40,21 @@ RELEASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "hale": ("Bosch HALE 1.0.175", (*ARM, "cortex-m0plus")),
     "microtvm": ("microTVM with CMSIS-NN, Zephyr 2.7.3", ARM),
     "microtvm-native": ("microTVM with its own schedules, Zephyr 2.7.3", ("cortex-m4",)),
+    "x-cube-ai-10.2": ("X-CUBE-AI 10.2", ARM),
     "onnc": ("ONNC with legacy CMSIS-NN kernels", ("cortex-m4",)),
     "x-linux-ai-5.1": ("TensorFlow Lite 2.11 of X-LINUX-AI 5.1", LINUX),
     "x-linux-ai-6.1": ("TensorFlow Lite 2.18 of X-LINUX-AI 6.1", LINUX),
     "tflite": ("TensorFlow Lite, as X-LINUX-AI 6.1 ships it", LINUX),
 }
-# A release without a row: between its neighbours.
-BETWEEN = {"x-cube-ai-8.0": ("x-cube-ai-7.3", "x-cube-ai-8.1"), "tflite": ("x-linux-ai-6.1", "x-linux-ai-6.1")}
+# A release without a row: the geometric mean of others, and why of those.
+BETWEEN: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "x-cube-ai-8.0": (("x-cube-ai-7.3", "x-cube-ai-8.1"), "the releases before and after"),
+    "x-cube-ai-10.2": (
+        ("x-cube-ai-9.0",),
+        "used in MLPerf Tiny by the same submitter with the same settings, which differ from the model zoo's",
+    ),
+    "tflite": (("x-linux-ai-6.1",), "the TensorFlow Lite that it ships"),
+}
 # Cores without a row, or with one: as another core's table times a factor.
 ASSUMED: Mapping[str, tuple[str, float, str]] = {
     "cortex-m55": ("cortex-m4", 0.25, "the ratio of peak int8 rates, eight MACs per cycle over two"),
@@ -60,9 +69,9 @@ def main(folder: Path) -> None:
     """Fit, and write tables and errors into a folder of profiles."""
     rows = measured_rows()
     print(f"{len(rows)} rows", file=sys.stderr)
-    found = check(samples(rows), progress=lambda text: print(text, file=sys.stderr))
+    found = check(samples(rows), ["family"], progress=lambda text: print(text, file=sys.stderr))
     write_tables(found, folder / "kernels")
-    write_whole(folder / "validation.csv", error_rows(found))
+    write_whole(folder / "validation.csv", error_bars_csv(found.rows))
 
 
 def write_tables(found: Checked, folder: Path) -> None:
@@ -143,9 +152,8 @@ def _fitted_to(core: str, found: Checked) -> str:
         families = len({row.measurement.family for row in rows})
         count = found.fit.coefficients["/".join(one)]
         fitted = f"{count} coefficient{'s' if count > 1 else ''}"
-        how = f"{'/'.join(PARENTS[one])} times a scale per group"
-        if one in FULL:
-            how = "a value per parameter, near its prior"
+        parent = "/".join(PARENTS.get(one, ()))
+        how = "a value per parameter, near its prior" if one in FULL else f"{parent} times a scale per group"
         parts.append(f"{dtype}: {len(rows)} rows of {families} families on {chips}; {fitted} ({how}).")
     return " ".join([*parts, "Nonnegative least squares of relative error; norm and copy are assumed."])
 
@@ -178,11 +186,9 @@ def _release_text(name: str, core: str, runtime: str, library: str, found: Check
     if here:
         fitted_error = np.abs([found.fit.relative_error(sample) for sample in here])
         lines.append(f"fit_error: {{mape: {fitted_error.mean():.3f}, n: {len(here)}}}")
-        errors = np.array([found.left_out[id(sample)] for sample in here])
-        errors = np.abs(errors[~np.isnan(errors)])
-        if len(errors):
-            p90 = np.quantile(errors, 0.9)
-            lines.append(f"left_out_error: {{mape: {errors.mean():.3f}, p90: {p90:.3f}, n: {len(errors)}}}")
+        left_out = errors_of(row for row in found.rows if row.measurement in {sample.measurement for sample in here})
+        if left_out is not None:
+            lines.append(f"left_out_error: {{mape: {left_out.mape:.3f}, p90: {left_out.p90:.3f}, n: {left_out.n}}}")
     lines.append("sources:")
     source = "measured: hwsim/silicon/measurements.csv" if fitted else "assumed: no row of this release"
     lines.append(f'  "*": "{source}"')
@@ -192,7 +198,8 @@ def _release_text(name: str, core: str, runtime: str, library: str, found: Check
 
 def _factors(runtime: str, fit: Fit) -> np.ndarray:
     if runtime in BETWEEN and runtime not in fit.factors:
-        return np.sqrt(fit.factor(BETWEEN[runtime][0]) * fit.factor(BETWEEN[runtime][1]))
+        others = np.array([fit.factor(other) for other in BETWEEN[runtime][0]])
+        return np.asarray(np.exp(np.log(others).mean(axis=0)))
     return fit.factor(runtime)
 
 
@@ -200,9 +207,9 @@ def _release_fitted_to(runtime: str, fitted: Sequence[Sample], here: Sequence[Sa
     if runtime in REFERENCE:
         return f"{len(here)} rows of this core and release; its factors are one by definition."
     if not fitted:
-        first, last = BETWEEN[runtime]
-        between = f"as {first}" if first == last else f"the geometric mean of {first} and {last}"
-        return f"assumed: {between}; no row of this release."
+        others, why = BETWEEN[runtime]
+        what = f"as {others[0]}" if len(others) == 1 else f"the geometric mean of {' and '.join(others)}"
+        return f"assumed: {what}, {why}; no row of this release."
     cores = ", ".join(sorted({sample.measurement.core for sample in fitted}))
     return (
         f"{len(fitted)} rows of this release on {cores} ({len(here)} on this core), which share "

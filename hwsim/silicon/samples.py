@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import HardwarePoints, KernelCost, KernelTable, load_chip
+from hwsim.chip import Chip, CoreEngine, HardwarePoints, KernelCost, KernelTable, load_chip
 from hwsim.cost import cost, lower
 from hwsim.cost.core import TERMS, quantities, waiting
-from hwsim.cost.workload import FREE, Row
+from hwsim.cost.workload import FREE, Row, Workload
+from hwsim.graph import Graph
 from hwsim.silicon.measurements import Measurement
 from hwsim.silicon.parameters import FILTER_LANES, INNER_LANES, NAMES, PARAMETERS, STALL
-from hwsim.units import S_PER_MS
+from hwsim.units import HZ_PER_MHZ, S_PER_MS
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,11 +33,13 @@ class Sample:
     Attributes:
         measurement: The row.
         cycles: Cycles it took, at the row's clock.
+        shipped_cycles: Cycles that the cost engine predicts with the shipped tables.
         features: Cycles it would take per unit of each of ``NAMES``, shape [parameter].
     """
 
     measurement: Measurement
     cycles: float
+    shipped_cycles: float
     features: Floats
 
 
@@ -62,25 +66,35 @@ def samples(rows: Iterable[Measurement]) -> list[Sample]:
     return [_sample(row) for row in rows]
 
 
+@lru_cache(maxsize=64)
+def _chip(name: str, runtime: str, clock_mhz: float) -> Chip:
+    chip = load_chip(name, runtime=runtime)
+    return chip if chip.clock_mhz == clock_mhz else chip.replace("clock_mhz", clock_mhz)
+
+
+@lru_cache(maxsize=64)
+def _workload(graph: Graph, dtype: str) -> Workload:
+    return lower(graph, dtype=dtype)  # type: ignore[arg-type]
+
+
 def _sample(row: Measurement) -> Sample:
     assert row.latency_ms is not None
     assert row.clock_mhz is not None
-    chip = load_chip(row.chip, runtime=row.runtime)
-    if chip.clock_mhz != row.clock_mhz:
-        chip = chip.replace("clock_mhz", row.clock_mhz)
-    points = HardwarePoints.of(chip)
-    workload = lower(row.graph(), dtype=row.dtype)  # type: ignore[arg-type]
+    points = HardwarePoints.of(_chip(row.chip, row.runtime, row.clock_mhz))
+    workload = _workload(row.graph(), row.dtype)
     placed = dict([row.placement.split("=")]) if row.placement else None
-    residency = cost(workload, points, placed=placed).residency
+    costs = cost(workload, points, placed=placed)
+    residency = costs.residency
     table = structure(row.core)
+    engine = next(e for e in points.chip.engines if isinstance(e, CoreEngine) and e.core == row.core)
     layers = [layer for layer in workload.rows if layer.kind != FREE]
     shared = 1 + (row.cores - 1) * PARALLEL_EFFICIENCY
     features = _counts(layers, quantities(layers, table))
     features = np.where([name == "call" for name in NAMES], features, features / shared)
-    clock_hz = row.clock_mhz * 1e6
-    waits = sum(float(wait.sum()) for wait in waiting(layers, table, points, residency))
+    clock_hz = row.clock_mhz * HZ_PER_MHZ
+    waits = sum(float(wait.sum()) for wait in waiting(layers, engine, table, points, residency))
     features[NAMES.index(STALL)] = waits * clock_hz
-    return Sample(row, row.latency_ms * S_PER_MS * clock_hz, features)
+    return Sample(row, row.latency_ms * S_PER_MS * clock_hz, float(costs.total_latency_s[0]) * clock_hz, features)
 
 
 def _counts(layers: Sequence[Row], counted: Floats) -> Floats:

@@ -1,163 +1,152 @@
-"""Validation: every measured row that can be predicted, in a fit with it and in one without its net family.
+"""Validation: every measured row that can be predicted, by the shipped tables and by fits that have not seen its like.
 
-``validate`` asks the cost engine, as a user would, and puts beside it what the fit says when the row's family is left
-out whole; that second error is the one reports carry.
+The shipped error is that of the cost engine, as a user meets it. The left-out errors are of fits without the row's net
+family, without its chip, or without its release on its core; that of the family is the one reports carry.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import isnan, nan
+from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
-from hwsim.chip import chip_names, load_chip
-from hwsim.chip.schema import CoreEngine
-from hwsim.silicon.fit import Fit, bench, fit
+from hwsim.chip import CoreEngine, chip_names, load_chip
+from hwsim.silicon.fit import REFERENCE, Fit, bench, fit
 from hwsim.silicon.measurements import Measurement, measurements
 from hwsim.silicon.samples import Sample
+from hwsim.units import HZ_PER_MHZ
 
-Floats = npt.NDArray[np.float64]
-Key = Callable[[Measurement], str]
+Way = Literal["family", "chip", "release"]
+WAYS: tuple[Way, ...] = get_args(Way)
+# What a row shares with those that are left out with it.
+_KEYS: Mapping[Way, Callable[[Measurement], tuple[str, ...]]] = {
+    "family": lambda row: (row.family,),
+    "chip": lambda row: (row.chip,),
+    "release": lambda row: (row.core, row.runtime),
+}
 
 
-def measured_rows() -> list[Measurement]:
-    """Return the rows of cores that hwsim can predict and that say something new and certain."""
-    return [row for row in measurements() if row.engine == "core" and row.net and row.trusted and _has_profile(row)]
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A measured row and how far predictions are off; errors are predicted over measured, less one.
 
+    Attributes:
+        measurement: The row.
+        measured_s: Its latency.
+        shipped_error: Of the cost engine with the shipped tables.
+        left_out_errors: Way -> error of a fit that has not seen the likes of the row; nan where it leaves nothing to
+            fit the row's core or release to.
+    """
 
-def _has_profile(row: Measurement) -> bool:
-    """Return whether a shipped profile has the row's chip, core and runtime at its dtype."""
-    if row.chip not in chip_names() or row.dtype not in ("int8", "float32"):
-        return False
-    engines = load_chip(row.chip).engines
-    return any(isinstance(e, CoreEngine) and e.core == row.core and row.runtime in e.kernels for e in engines)
+    measurement: Measurement
+    measured_s: float
+    shipped_error: float
+    left_out_errors: Mapping[Way, float]
+
+    @property
+    def left_out_error(self) -> float:
+        """The error when its net family is left out."""
+        return self.left_out_errors["family"]
+
+    def record(self) -> dict[str, Any]:
+        """Return the row for JSON and CSV: SI units, None for what is not known."""
+        row = self.measurement
+        return {
+            "set": row.set,
+            "net": row.net,
+            "parameters": row.parameters,
+            "family": row.family,
+            "chip": row.chip,
+            "core": row.core,
+            "runtime": row.runtime,
+            "dtype": row.dtype,
+            "measured_s": self.measured_s,
+            "predicted_s": self.measured_s * (1 + self.shipped_error),
+            "error": self.shipped_error,
+            **{f"error_without_{way}": None if isnan(e) else e for way, e in self.left_out_errors.items()},
+            "source": row.source,
+        }
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Measured rows, the fit to all of them, and errors of fits without them.
+    """All rows that can be predicted.
 
     Attributes:
-        samples: The rows.
-        fit: The fit to all.
-        left_out: Row (by identity) -> relative error when its family is left out; nan where nothing is left to fit to.
+        samples: The rows as the fit sees them.
+        fit: The fit to all of them.
+        rows: How far predictions are off, a row per sample.
     """
 
     samples: Sequence[Sample]
     fit: Fit
-    left_out: dict[int, float] = field(default_factory=dict)
-
-    def errors(self, rows: Sequence[Sample]) -> tuple[Floats, Floats]:
-        """Return relative errors of rows, fitted and left out."""
-        return (
-            np.array([self.fit.relative_error(row) for row in rows]),
-            np.array([self.left_out[id(row)] for row in rows]),
-        )
+    rows: tuple[Validated, ...]
 
 
-def check(rows: Sequence[Sample], *, progress: Callable[[str], None] = lambda _: None) -> Checked:
-    """Fit to all rows, and to all but one family for every family."""
-    whole = fit(rows)
-    families = sorted({row.measurement.family for row in rows})
-    left_out: dict[int, float] = {}
-    for index, family in enumerate(families, start=1):
-        progress(f"without {family} ({index} of {len(families)})")
-        left_out |= without(rows, lambda row, family=family: row.family == family)  # type: ignore[misc]
-    return Checked(rows, whole, left_out)
+def measured_rows() -> list[Measurement]:
+    """Return the rows of cores that hwsim can predict and that say something new and certain."""
+    return [row for row in measurements() if row.engine == "core" and row.net and row.trusted and _predictable(row)]
 
 
-def without(rows: Sequence[Sample], chosen: Callable[[Measurement], bool]) -> dict[int, float]:
-    """Return the errors of chosen rows in a fit without them; nan where no row of their core and dtype is left."""
-    kept = [row for row in rows if not chosen(row.measurement)]
-    rest = fit(kept)
-    known = {bench(row) for row in kept}
-    return {
-        id(row): rest.relative_error(row) if bench(row) in known else float("nan")
-        for row in rows
-        if chosen(row.measurement)
-    }
+def _predictable(row: Measurement) -> bool:
+    """Return whether a shipped profile has the row's chip, core and runtime at its dtype."""
+    return row.dtype in ("int8", "float32") and row.runtime in _runtimes(row.chip, row.core)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorRow:
-    """Errors of a group of rows; fractions.
-
-    Attributes:
-        chip: The chip.
-        core: Its core.
-        runtime: The library release, or ``*`` for all.
-        dtype: The dtype.
-        n: Rows with a left-out error.
-        families: Net families among them.
-        fitted_mape: Mean absolute error in the fit to all rows.
-        mape: Mean absolute error, family left out.
-        bias: Mean error, family left out.
-        p90: 90th percentile of the absolute error, family left out.
-        worst: The row that is furthest off, left out: its net and error.
-    """
-
-    chip: str
-    core: str
-    runtime: str
-    dtype: str
-    n: int
-    families: int
-    fitted_mape: float
-    mape: float
-    bias: float
-    p90: float
-    worst: str
-
-
-def summary(found: Checked, rows: Sequence[Sample], *, chip: str, runtime: str) -> ErrorRow | None:
-    """Return the errors of rows that share core and dtype, or None where none has one."""
-    fitted, left_out = found.errors(rows)
-    known = ~np.isnan(left_out)
-    if not known.any():
-        return None
-    kept = [row for row, good in zip(rows, known.tolist(), strict=True) if good]
-    errors = left_out[known]
-    worst = int(np.abs(errors).argmax())
-    core, dtype = bench(kept[0])
-    return ErrorRow(
-        chip=chip,
-        core=core,
-        runtime=runtime,
-        dtype=dtype,
-        n=len(kept),
-        families=len({row.measurement.family for row in kept}),
-        fitted_mape=float(np.abs(fitted[known]).mean()),
-        mape=float(np.abs(errors).mean()),
-        bias=float(errors.mean()),
-        p90=float(np.quantile(np.abs(errors), 0.9)),
-        worst=f"{kept[worst].measurement.net_name} {errors[worst]:+.0%}",
+@cache
+def _runtimes(chip: str, core: str) -> frozenset[str]:
+    """Return the runtimes of a shipped chip's core; none where there is no such chip or core."""
+    engines = load_chip(chip).engines if chip in chip_names() else ()
+    return frozenset(
+        runtime
+        for engine in engines
+        if isinstance(engine, CoreEngine) and engine.core == core
+        for runtime in engine.kernels
     )
 
 
-def summaries(found: Checked) -> list[ErrorRow]:
-    """Return a row per chip, release and dtype, and one per chip and dtype over its releases (``*``)."""
-    groups: dict[tuple[str, str, str], list[Sample]] = {}
-    for sample in found.samples:
-        row = sample.measurement
-        for runtime in (row.runtime, "*"):
-            groups.setdefault((row.chip, row.dtype, runtime), []).append(sample)
-    rows = (summary(found, group, chip=chip, runtime=runtime) for (chip, _, runtime), group in sorted(groups.items()))
-    return [row for row in rows if row is not None]
+def check(
+    samples: Sequence[Sample], ways: Sequence[Way] = WAYS, *, progress: Callable[[str], None] = lambda _: None
+) -> Checked:
+    """Fit to all rows, and to all but those that share their family, chip or release.
+
+    Args:
+        samples: The rows.
+        ways: What to leave out in turn.
+        progress: Told what is being done.
+    """
+    whole = fit(samples)
+    errors: list[dict[Way, float]] = [{} for _ in samples]
+    for way in ways:
+        keys = [_KEYS[way](sample.measurement) for sample in samples]
+        for key in sorted(set(keys)):
+            progress(f"fitting without {' '.join(key)}")
+            chosen = [index for index, other in enumerate(keys) if other == key]
+            for index, error in zip(chosen, without(samples, chosen), strict=True):
+                errors[index][way] = error
+    rows = tuple(_validated(sample, left_out) for sample, left_out in zip(samples, errors, strict=True))
+    return Checked(samples, whole, rows)
 
 
-FIELDS = ("chip", "core", "runtime", "dtype", "n", "families", "fitted_mape", "mape", "bias", "p90")
+def _validated(sample: Sample, left_out: Mapping[Way, float]) -> Validated:
+    row = sample.measurement
+    seconds = sample.cycles / ((row.clock_mhz or nan) * HZ_PER_MHZ)
+    return Validated(row, seconds, sample.shipped_cycles / sample.cycles - 1, left_out)
 
 
-def error_rows(found: Checked) -> str:
-    """Return the summaries as the CSV that reports take their error bars from."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for row in summaries(found):
-        values = [getattr(row, name) for name in FIELDS]
-        writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in values])
-    return text.getvalue()
+def without(samples: Sequence[Sample], chosen: Sequence[int]) -> list[float]:
+    """Return the errors of chosen rows in a fit without them.
+
+    nan where no row of their core and dtype is left, or none that tells of their release.
+    """
+    left = set(chosen)
+    kept = [sample for index, sample in enumerate(samples) if index not in left]
+    rest = fit(kept)
+    benches = {bench(sample) for sample in kept}
+    releases = {sample.measurement.runtime for sample in kept} | REFERENCE
+    return [
+        rest.relative_error(sample) if bench(sample) in benches and sample.measurement.runtime in releases else nan
+        for sample in (samples[index] for index in chosen)
+    ]

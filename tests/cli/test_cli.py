@@ -99,7 +99,7 @@ BAD = [
     (["evaluate", "nowhere.tflite", NPU], "there is no file nowhere.tflite"),
     (["evaluate", "ds_cnn", "nowhere.yaml"], "no such file"),
     (["evaluate", "ds_cnn", NPU, "--dtype", "float32"], "does no float32 MACs"),
-    (["evalute", "ds_cnn", NPU], "no such command 'evalute'; did you mean 'evaluate'?"),
+    (["evalute", "ds_cnn", NPU], "no such command 'evalute'; did you mean 'evaluate', 'validate'?"),
     (["evaluate", "ds_cnn"], "missing argument 'CHIP'"),
     (["evaluate", "ds_cnn", NPU, "--dtyp", "int8"], "no such option: --dtyp; did you mean --dtype?"),
     (["evaluate", "ds_cnn", NPU, "--batch", "x"], "invalid value for '--batch'"),

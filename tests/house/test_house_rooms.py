@@ -24,7 +24,7 @@ STANDS_ON = {
     "report": ("cost",),
     "explore": ("cost", "report", "importers"),
     "silicon": ("cost", "report", "importers"),
-    "plot": ("report", "explore"),
+    "plot": ("report", "explore", "silicon"),
 }
 # The front door and the command line see every room.
 TOP = ("__init__", "__main__", "cli")

@@ -1,0 +1,45 @@
+"""Validation as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hwsim import __version__
+from hwsim.report.export import clean
+from hwsim.silicon.groups import Errors, aimed_sets, by_chip_and_release
+from hwsim.silicon.validation import Validated
+
+
+def checked_json(rows: Sequence[Validated]) -> str:
+    """Return validated rows, their errors by chip and release, and the sets aimed at, as JSON text."""
+    told = {
+        "hwsim": __version__,
+        "units": {"_s": "second", "error": "predicted over measured, less one"},
+        "rows": [row.record() for row in rows],
+        "groups": [
+            {"chip": group.chip, "core": group.core, "dtype": group.dtype, "runtime": group.runtime}
+            | _errors(group.errors)
+            for group in by_chip_and_release(rows)
+        ],
+        "sets": [
+            {"set": one.name, "left_out": one.way, "mape_aim": one.mape_aim, "p90_aim": one.p90_aim, "met": one.met}
+            | _errors(one.errors)
+            for one in aimed_sets(rows)
+        ],
+    }
+    return json.dumps(clean(told), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _errors(errors: Errors) -> dict[str, Any]:
+    return {
+        "n": errors.n,
+        "families": errors.families,
+        "shipped_mape": errors.shipped_mape,
+        "shipped_p90": errors.shipped_p90,
+        "mape": errors.mape,
+        "bias": errors.bias,
+        "p90": errors.p90,
+        "worst": errors.worst.record(),
+    }

@@ -1,0 +1,72 @@
+"""The page on validation: its tables stand between marks, and are written anew by ``hwsim validate --page``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from hwsim.errors import UsageError
+from hwsim.report.render import markdown_table
+from hwsim.silicon.groups import aimed_sets, by_chip_and_release
+from hwsim.silicon.measurements import measurements
+from hwsim.silicon.memory import memory_rows
+from hwsim.silicon.tables import groups_table, memory_errors, memory_table, sets_table, worst_table
+from hwsim.silicon.validation import Checked
+
+WORST = 25
+_MARKED = re.compile(r"(<!-- validate: (?P<what>\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def _counts(found: Checked) -> str:
+    rows = measurements()
+    known = [row for row in rows if row.net]
+    used = [row.measurement for row in found.rows]
+    names = {row.net_name for row in used}
+    chips, releases = {row.chip for row in used}, {row.runtime for row in used}
+    families = {row.family for row in used}
+    return (
+        f"{len(rows)} measured rows; the nets of {len(known)} can be built. Compared are {len(used)} of processor\n"
+        f"cores: {len(names)} nets of {len(families)} families on {len(chips)} chips with {len(releases)} releases.\n"
+        "The others are of NPUs and FPGAs, repeat an older row, contradict themselves, or are of nets\n"
+        "whose layers are not published.\n"
+    )
+
+
+_SECTIONS: dict[str, Callable[[Checked], str]] = {
+    "counts": _counts,
+    "sets": lambda found: markdown_table(sets_table(aimed_sets(found.rows))),
+    "groups": lambda found: markdown_table(groups_table(by_chip_and_release(found.rows))),
+    "memory": lambda _: markdown_table(memory_table(memory_errors(memory_rows()))),
+    "worst": lambda found: markdown_table(worst_table(found.rows, WORST)),
+}
+
+
+def filled(text: str, found: Checked) -> str:
+    """Return a page with everything between its marks written anew.
+
+    Raises:
+        UsageError: A mark asks for what there is not, or there is none.
+    """
+    asked = [mark["what"] for mark in _MARKED.finditer(text)]
+    unknown = [what for what in asked if what not in _SECTIONS]
+    if unknown or not asked:
+        known = ", ".join(f"<!-- validate: {what} --> … <!-- end -->" for what in _SECTIONS)
+        raise UsageError(
+            f"the page has {f'a mark {unknown[0]!r}' if unknown else 'no mark'}; those it may have: {known}"
+        )
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{_SECTIONS[mark['what']](found)}\n{mark[4]}", text)
+
+
+def read_page(path: Path) -> str:
+    """Return the text of a page.
+
+    Raises:
+        UsageError: It is not there or no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read {path}: it is no text in UTF-8") from None

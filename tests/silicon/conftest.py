@@ -1,0 +1,11 @@
+"""All measured rows, and fits with and without them: worked out once for every test."""
+
+import pytest
+
+from hwsim.silicon.samples import samples
+from hwsim.silicon.validation import check, measured_rows
+
+
+@pytest.fixture(scope="session")
+def found():
+    return check(samples(measured_rows()))
