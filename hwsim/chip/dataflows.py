@@ -36,7 +36,8 @@ class Dataflow(BaseModel):
         default=1,
         gt=0,
         le=4096,
-        description="Filters whose rows a PE keeps, with stationary: row; an ifmap row serves all.",
+        description="Filters whose rows a PE keeps, with stationary: row, or whose psums, with shifts; what it takes "
+        "of the ifmap serves all.",
     )
     kept_channels: int = Field(
         default=1,
@@ -58,6 +59,11 @@ class Dataflow(BaseModel):
         default=False,
         description="Whether the array waits while its next stationary operand is loaded: a cycle per row if systolic; "
         "with stationary: row for filters and the first window of the ifmap to pass the engine's buses.",
+    )
+    shifts: bool = Field(
+        default=False,
+        description="Whether PEs hand ifmap elements to their neighbours, so that a block of pixels takes each once "
+        "for all taps; with stationary: ofmap and P or Q unrolled, not flat.",
     )
     padding_read: bool = Field(
         default=False,
@@ -101,10 +107,12 @@ class Dataflow(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _row_only(self) -> Self:
+    def _facts_have_their_place(self) -> Self:
         for name in ("spad_words", "padding_read"):
             if getattr(self, name) and self.stationary != "row":
                 raise ValueError(f"{name}: only with stationary: row")
+        if self.shifts and (self.stationary != "ofmap" or self.flat or not {"P", "Q"} & {*self.rows, *self.cols}):
+            raise ValueError("shifts: only with stationary: ofmap and P or Q on an axis, not flat")
         return self
 
     @model_validator(mode="after")

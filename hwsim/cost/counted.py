@@ -222,6 +222,8 @@ class _Array:
             array["ifmap"] += len(ifmap)
             begin = {**pieces[0], "N": pieces[0]["N"][:1], "Q": pieces[0]["Q"][:1]}
             self._counts.window_loads += len(_ifmap_elements(nest, begin))
+        elif self._dataflow.shifts:
+            array["ifmap"] += len({element for box in pieces for element in _ifmap_elements(nest, box)})
         elif stationary != "ifmap" or fresh:
             array["ifmap"] += len({m for box in pieces for m in _meetings(nest, box)})
         if stationary != "filter" or fresh:
@@ -243,11 +245,9 @@ class _Array:
                 self._counts.ofmap[where] += np.einsum("ngc,gkc->ngk", pixels, taps)[..., None, None]
 
     def _steps(self, box: Block) -> int:
-        """Return the cycles of a pass: one, but for what a row-stationary PE works through by itself."""
-        if self._dataflow.stationary != "row":
-            return 1
-        factors = self._laid.factors
-        return prod(-(-len(box[dim]) // factors[dim]) for dim in "NQSKC")
+        """Return the cycles of a pass: one, but for what a PE works through by itself."""
+        alone = "NQSKC" if self._dataflow.stationary == "row" else "KRS" if self._dataflow.shifts else ""
+        return prod(-(-len(box[dim]) // self._laid.factors[dim]) for dim in alone)
 
     def _passes(self, tile: Block) -> Iterator[tuple[object, list[Block]]]:
         """Yield each pass over a tile as what its stationary operand is, and the boxes of indices it works on."""
@@ -276,10 +276,12 @@ class _Array:
                 for start in range(0, len(points), size)
             ]
         filters, channels = spad_keeps(self._nest, dataflow)
-        at_once = {"K": filters, "C": channels, "N": 2**40, "Q": 2**40, "S": 2**40}
+        at_once = {"K": filters, "R": 2**40, "S": 2**40} if dataflow.shifts else {}
+        if dataflow.stationary == "row":
+            at_once = {"K": filters, "C": channels, "N": 2**40, "Q": 2**40, "S": 2**40}
         for dim in DIMS:
             if dim not in flat:
-                size = laid.factors[dim] * (at_once.get(dim, 1) if dataflow.stationary == "row" else 1)
+                size = laid.factors[dim] * at_once.get(dim, 1)
                 spans = tile[dim]
                 groups[dim,] = [[{dim: spans[start : start + size]}] for start in range(0, len(spans), size)]
         return groups

@@ -119,7 +119,7 @@ def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapp
         kept_filters, _ = spad_keeps(nest, dataflow)
         seen = nest.padded if dataflow.padding_read else nest
         # Each ifmap row goes by once per pass of K.
-        rows_read = nest.g * nest.c * _rows_of_passes(seen.rows, tiles["P"], laid)
+        rows_read = nest.g * nest.c * _rows_of_passes(seen.rows, tiles["P"], laid.factors["P"], laid.factors["R"])
         rows_read = rows_read * _dim_passes(nest.k, tiles["K"], laid.factors["K"] * kept_filters)
         windows = _first_windows(seen.cols, tiles["Q"]) if dataflow.load_exposed else np.zeros_like(rows_read)
         return ArrayWork(
@@ -136,10 +136,18 @@ def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapp
     }[stationary]
     if dataflow.systolic:
         cycles = cycles + reloads * (rows + cols - 2 + (rows if dataflow.load_exposed else 0))
+    ifmap_reads = products * (count["K"] if stationary == "ifmap" else filters)
+    if dataflow.shifts:
+        blocks = (
+            _rows_of_passes(axis, tiles[dim], laid.factors[dim], axis.taps)
+            for axis, dim in ((nest.rows, "P"), (nest.cols, "Q"))
+        )
+        ifmap_reads = nest.n * nest.g * nest.c * prod(blocks, start=np.ones_like(cycles))
+        ifmap_reads = ifmap_reads * _dim_passes(nest.k, tiles["K"], laid.factors["K"] * dataflow.kept_filters)
     return ArrayWork(
         cycles=cycles,
         filter_reads=weights * (pixel_tiles if stationary == "filter" else pixels),
-        ifmap_reads=products * (count["K"] if stationary == "ifmap" else filters),
+        ifmap_reads=ifmap_reads,
         window_loads=np.zeros_like(cycles),
         **_psums(nest, count["C"] if stationary == "ofmap" else window),
     )
@@ -223,11 +231,10 @@ def _first_windows(axis: Axis, tile: Ints) -> Ints:
     return np.array(firsts, dtype=np.int64)[where]
 
 
-def _rows_of_passes(axis: Axis, tile: Ints, laid: Unrolling) -> Ints:
-    """Return the ifmap rows read when passes of some ofmap rows and some filter rows work through each tile."""
+def _rows_of_passes(axis: Axis, tile: Ints, positions: int, taps: int) -> Ints:
+    """Return the ifmap rows read when passes of so many ofmap rows and filter rows work through each tile."""
     sizes, where = np.unique(tile, return_inverse=True)
-    factors = laid.factors["P"], laid.factors["R"]
-    return np.array([_rows_of(axis, int(size), *factors) for size in sizes], dtype=np.int64)[where]
+    return np.array([_rows_of(axis, int(size), positions, taps) for size in sizes], dtype=np.int64)[where]
 
 
 @lru_cache(maxsize=16384)

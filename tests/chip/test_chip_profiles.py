@@ -104,7 +104,23 @@ FACTS = {
         ("a72.peak_macs_per_cycle.int8", "Raspberry Pi 4 (BCM2711)", "int8_peak_macs_per_cycle_core", 1),
         ("a72.peak_macs_per_cycle.float32", "Raspberry Pi 4 (BCM2711)", "fp32_peak_macs_per_cycle_core", 1),
     ],
-    "gemmini": [("scratchpad.size_kib", "Gemmini (default config)", "scratchpad", 1)],
+    "gemmini": [
+        ("scratchpad.size_kib", "Gemmini (default config)", "scratchpad", 1),
+        ("accumulator.size_kib", "Gemmini (default config)", "accumulator", 1),
+    ],
+    "k210": [
+        ("clock_mhz", "Kendryte K210", "clock", 1),
+        ("ai_sram.size_mib", "Kendryte K210", "ai_sram", 1),
+        ("process_nm", "Kendryte K210", "tech_node", 1),
+    ],
+    "max78000": [
+        ("clock_mhz", "MAX78000", "cnn_clock", 1),
+        ("cnn.rows", "MAX78000", "processors", 1),
+        ("data.size_kib", "MAX78000", "data_memory", 1),
+        ("weights.size_kib", "MAX78000", "weight_memory", 1),
+    ],
+    "edge_tpu": [("sram.size_mib", "Edge TPU", "on_chip_sram", 1)],
+    "nvdla_large": [("cbuf.size_kib", "NVDLA nv_full / nv_large", "cbuf", 1)],
 }
 
 

@@ -36,7 +36,12 @@ def convolution(nest, ifmap, weights):
 
 @st.composite
 def dataflows(draw):
-    kind = draw(st.sampled_from(["named", "row", "own"]))
+    kind = draw(st.sampled_from(["named", "row", "own", "shifts"]))
+    if kind == "shifts":
+        axes = draw(st.sampled_from([(("P",), ("Q",)), (("P", "K"), ("Q",)), (("C",), ("Q", "P")), (("P",), ("G",))]))
+        return Dataflow(
+            name="os", rows=axes[0], cols=axes[1], stationary="ofmap", shifts=True, kept_filters=draw(st.integers(1, 3))
+        )
     if kind == "named":
         return draw(st.sampled_from(list(DATAFLOWS.values())))
     dims = draw(st.permutations(DIMS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from hwsim.silicon.published import common_machine, eyeriss, scalesim
+from hwsim.silicon.published import common_machine, eie, eyeriss, nvdla, scalesim, squeezelerator
 from hwsim.silicon.published.comparison import Aim, Comparison, ComparisonTable
 
 __all__ = ["TABLES", "Aim", "Comparison", "ComparisonTable", "comparison_table"]
@@ -14,6 +14,12 @@ TABLES: dict[str, Callable[[], ComparisonTable]] = {
     "common_machine": common_machine.layers_table,
     "common_machine_nets": common_machine.nets_table,
     "scalesim": scalesim.table,
+    "nvdla_sizes": nvdla.sizes_table,
+    "nvdla_estimator": nvdla.estimator_table,
+    "nvdla_sheet": nvdla.sheet_table,
+    "eie": eie.table,
+    "squeezelerator_choice": squeezelerator.choice_table,
+    "squeezelerator_speedup": squeezelerator.speedup_table,
     "eyeriss_latency": eyeriss.latency_table,
     "eyeriss_accesses": eyeriss.accesses_table,
     "eyeriss_own": eyeriss.own_mapping_table,

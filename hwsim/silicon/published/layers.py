@@ -45,6 +45,8 @@ def conv_of(row: Mapping[str, str]) -> Graph:
     return conv(height=int(row["size"]), **values)
 
 
+@lru_cache(maxsize=64)
 def dense(*, inputs: int, outputs: int) -> Graph:
     """Build a net of one fully connected layer."""
-    return conv(height=1, channels=inputs, filters=outputs)
+    b = GraphBuilder("layer")
+    return b.build([b.dense(b.input("ifmap", (1, inputs)), outputs, bias=False, name="layer")])
