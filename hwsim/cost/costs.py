@@ -44,7 +44,8 @@ class Costs:
         overhead_s: Fill and drain, or per-call time, [L, P].
         latency_s: Time of the layer, [L, P].
         bound: Index into ``bounds`` of what limits the layer, [L, P].
-        utilization: MACs / (peak MACs per cycle × cycles), nan without MACs, [L, P].
+        macs_done: MACs that take their cycle: zeros skipped and what Winograd saves left out, [L, P].
+        utilization: MACs done / (peak MACs per cycle × cycles), nan without MACs, [L, P].
         traffic_bytes: Bytes across each memory's port, [M, direction, tensor kind, L, P].
         energy_j: Energy by component (``components``), [component, L, P].
         need_bytes: Bytes each memory has to hold: arena, weights, largest tiles, [M, P].
@@ -69,6 +70,7 @@ class Costs:
     overhead_s: Floats
     latency_s: Floats
     bound: Ints
+    macs_done: Ints
     utilization: Floats
     traffic_bytes: Ints
     energy_j: Floats

@@ -309,6 +309,7 @@ class _Ledger:
             overhead_s=self._overhead_s,
             latency_s=self._latency_s,
             bound=self._bound(),
+            macs_done=self._macs,
             utilization=utilization,
             traffic_bytes=self._traffic,
             energy_j=np.stack([self._mac_j, *memory_j, self._core_j, static_j]),

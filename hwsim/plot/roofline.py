@@ -42,8 +42,8 @@ class Dot:
         layer: Its name.
         engine: The engine that runs it.
         memory: The memory whose port it keeps busy for longest.
-        intensity_macs_per_byte: MACs per byte across that port.
-        macs_per_s: MACs over its latency.
+        intensity_macs_per_byte: MACs done per byte across that port.
+        macs_per_s: MACs done over its latency.
         roof_macs_per_s: The least that its memories and its engine allow.
         time_share: Its share of the net's latency, 0..1.
     """
@@ -66,7 +66,8 @@ def dots(report: Report) -> list[Dot]:
         if not (layer.macs and busy_s and layer.latency_s > 0):
             continue
         memory = max(busy_s, key=lambda name: busy_s[name])
-        intensity = layer.macs / layer.traffic_bytes[memory]
+        # What is skipped or saved takes no cycle, and is no part of a dot below the engine's roof.
+        intensity = layer.macs_done / layer.traffic_bytes[memory]
         # A peak that the profile does not give (nan) limits nothing.
         roofs = [intensity * bandwidth[memory], report.peak_macs_per_s.get(layer.engine, np.inf)]
         found.append(
@@ -75,7 +76,7 @@ def dots(report: Report) -> list[Dot]:
                 engine=layer.engine,
                 memory=memory,
                 intensity_macs_per_byte=intensity,
-                macs_per_s=layer.macs / layer.latency_s,
+                macs_per_s=layer.macs_done / layer.latency_s,
                 roof_macs_per_s=float(np.nanmin(roofs)),
                 time_share=layer.latency_s / report.latency_s,
             )

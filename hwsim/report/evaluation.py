@@ -176,6 +176,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
     cycles, latency, utilization, bound = (
         column[:, point].tolist() for column in (costs.cycles, costs.latency_s, costs.utilization, costs.bound)
     )
+    macs_done = costs.macs_done[:, point].tolist()
     live = _live_bytes(costs)
     mappings = _mappings(costs, point)
     return tuple(
@@ -189,6 +190,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
             cycles=cycles[index] if runs else nan,
             latency_s=latency[index] if runs else nan,
             bound=costs.bounds[bound[index]] if runs else "",
+            macs_done=macs_done[index],
             utilization=utilization[index] if runs else nan,
             terms_s=_nonzero(costs.bounds, terms[index]) if runs else {},
             traffic_bytes=dict(zip(memories, sums[index], strict=True)),

@@ -28,6 +28,7 @@ UNITS = {
     "_per_s": "per second",
     "items": "byte",
     "macs": "multiply-accumulates",
+    "macs_done": "multiply-accumulates that take their cycle",
     "ops": "operations that are no MACs",
     "cycles": "cycles of the engine",
     "utilization": "share from 0 to 1",

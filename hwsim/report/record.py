@@ -63,7 +63,8 @@ class LayerReport:
         cycles: Engine cycles.
         latency_s: Time [s]; nan with ``reason`` where the layer cannot run.
         bound: What limits it: compute, a memory's name, overhead, or nothing; empty where the layer cannot run.
-        utilization: MACs / (peak × cycles), 0..1; nan for a layer without MACs.
+        macs_done: MACs that take their cycle: all but zeros that are skipped and what Winograd saves.
+        utilization: MACs done / (peak × cycles), 0..1; nan for a layer without MACs.
         terms_s: Busy time of compute and of each memory's port, and the overhead of fill, drain and calls [s]. They
             overlap where the latency is less than their sum.
         traffic_bytes: Bytes across each memory's port.
@@ -87,6 +88,7 @@ class LayerReport:
     cycles: float
     latency_s: float
     bound: str
+    macs_done: int
     utilization: float
     terms_s: dict[str, float]
     traffic_bytes: dict[str, int]
@@ -303,9 +305,9 @@ class Report:
 
     @property
     def utilization(self) -> float:
-        """MACs over what the engines could do in the cycles of layers with MACs, 0..1."""
-        peak = sum(layer.macs / layer.utilization for layer in self.layers if layer.utilization > 0)
-        return self.macs / peak if peak else nan
+        """MACs done over what the engines could do in the cycles of layers with MACs, 0..1."""
+        peak = sum(layer.macs_done / layer.utilization for layer in self.layers if layer.utilization > 0)
+        return sum(layer.macs_done for layer in self.layers) / peak if peak else nan
 
     @property
     def unknown_layers(self) -> tuple[str, ...]:
@@ -398,6 +400,7 @@ def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
         "cycles": layer.cycles,
         "latency_s": layer.latency_s,
         "bound": layer.bound,
+        "macs_done": layer.macs_done,
         "utilization": layer.utilization,
         "compulsory_bytes": layer.compulsory_bytes,
         "weight_bytes": layer.weight_bytes,

@@ -151,9 +151,9 @@ def _measured_of(field: str) -> Callable[[Sequence[LayerReport]], float]:
 
 
 def _utilization(layers: Sequence[LayerReport]) -> float:
-    """Return MACs over what the engines could do in the cycles of the layers that have MACs."""
-    peak = sum(layer.macs / layer.utilization for layer in layers if layer.utilization > 0)
-    return sum(layer.macs for layer in layers if layer.utilization > 0) / peak if peak else nan
+    """Return MACs done over what the engines could do in the cycles of the layers that have MACs."""
+    peak = sum(layer.macs_done / layer.utilization for layer in layers if layer.utilization > 0)
+    return sum(layer.macs_done for layer in layers if layer.utilization > 0) / peak if peak else nan
 
 
 def _add_live(table: _LayerTable, report: Report) -> None:

@@ -10,7 +10,7 @@ EIE = comparison_table("eie").rows
 
 def test_eie_by_hand():
     # AlexNet FC7: 4096 x 4096, 9 % of the weights, 35.3 % of the activations: 64 rows a PE.
-    # 4096 columns * 64 rows * 0.09 * 0.353 = 8,329 cycles of 1.25 ns; with stored zeros 0.09 / (1 - 0.91^16) = 11.555 %.
+    # 4096 columns * 64 rows * 0.09 * 0.353 = 8,329 cycles of 1.25 ns; 0.09 / (1 - 0.91^16) = 11.555 % stored.
     row = next(row for row in EIE if row.case.startswith("AlexNet FC7, nonzero"))
     assert row.ours == pytest.approx(8329 / 800, rel=1e-3)
     assert eie.stored_density(0.09) == pytest.approx(0.11555, rel=1e-4)
