@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwsim.chip import HardwarePoints, load_chip
-from hwsim.cost import OBJECTIVES, cost, lower
+from hwsim.cost import OBJECTIVES, array, cost, lower
 from hwsim.cost.array import array_setup
 from hwsim.cost.tiling import mapspace
 from hwsim.graph import GraphBuilder
@@ -147,3 +147,50 @@ def test_search_equals_brute_force(kind, seed, npu, data_folder):
         for i in order:
             left = left[left[:, i] <= left[:, i].min() * (1 + 1e-9)]
             assert values[i] == pytest.approx(left[0, i], rel=1e-8), (objective, OBJECTIVES[i])
+
+
+def random_points(rng, kind, count):
+    """Many points of a toy chip: every rate and price differs at every point, sizes and shapes are few."""
+    buffers = ["sram"] if kind == "shared" else ["operands", "psums"]
+    vary = {
+        "npu.rows": rng.choice([2, 5], count),
+        "npu.cols": rng.choice([3, 4], count),
+        "clock_mhz": rng.uniform(50, 500, count),
+        "dram.bytes_per_cycle": 2.0 ** rng.uniform(-2, 5, count),
+        "dram.latency_cycles": rng.uniform(0, 200, count),
+        "dram.pj_per_byte": rng.uniform(1, 200, count),
+        "mac_pj.int8": rng.uniform(0.1, 1, count),
+        "static_mw": rng.choice([0.0, 5.0], count),
+    }
+    for name in buffers:
+        sizes = rng.choice([160, 700, 3000], count) if rng.integers(2) else rng.integers(100, 4000, count)
+        vary |= {f"{name}.size_bytes": sizes, f"{name}.bytes_per_cycle": 2.0 ** rng.uniform(0, 6, count)}
+    return {path: values.tolist() for path, values in vary.items()}
+
+
+@pytest.mark.parametrize("kind", ["shared", "split"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("seed", range(2))
+def test_points_together_choose_what_each_chooses_alone(
+    kind, objective, seed, npu, small_net, data_folder, monkeypatch
+):
+    # Small boxes, so that bounds at their corners rule candidates out at both levels; one point alone uses no box.
+    monkeypatch.setattr(array, "BOXES", (24, 6))
+    rng = np.random.default_rng([seed, len(kind), OBJECTIVES.index(objective)])
+    chip = npu if kind == "shared" else load_chip(data_folder / "toy_split.yaml")
+    mode = str(rng.choice(["double_buffered", "serial", "ideal"]))
+    for memory in chip.memories[:-1]:
+        if memory.name != "sram" or kind == "shared":
+            chip = chip.replace(
+                f"{memory.name}.transfers", mode, **({"psums.transfers": mode} if kind == "split" else {})
+            )
+    vary = random_points(rng, kind, 90)
+    together = cost(lower(small_net), HardwarePoints.of(chip, vary), objective=objective)
+    assert together.mapped.feasible.any()
+    for i in range(0, 90, 3):
+        alone = cost(
+            lower(small_net), HardwarePoints.of(chip, {path: [v[i]] for path, v in vary.items()}), objective=objective
+        )
+        for name in ("cycles", "latency_s", "energy_j", "traffic_bytes", "overhead_s", "need_bytes", "bound"):
+            one, many = getattr(alone, name)[..., 0], getattr(together, name)[..., i]
+            np.testing.assert_allclose(one, many, rtol=1e-12, equal_nan=True, err_msg=f"{name} at point {i}")
