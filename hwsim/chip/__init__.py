@@ -5,7 +5,16 @@ from hwsim.chip.buffers import OPERANDS, Operand, Transfers
 from hwsim.chip.catalogue import chip_names, kernel_table_names
 from hwsim.chip.chip import Chip
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow
-from hwsim.chip.kernels import CONV_LIKE, KERNEL_KINDS, Factors, KernelCost, KernelEntry, KernelKind, KernelTable
+from hwsim.chip.kernels import (
+    CONV_LIKE,
+    KERNEL_KINDS,
+    Factors,
+    KernelCost,
+    KernelEntry,
+    KernelKind,
+    KernelTable,
+    rate_dtype,
+)
 from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts
 from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
@@ -47,5 +56,6 @@ __all__ = [
     "load_chip",
     "load_kernel_table",
     "load_runtime",
+    "rate_dtype",
     "runtime_facts",
 ]

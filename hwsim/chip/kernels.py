@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,27 +25,16 @@ KernelKind = Literal[
 ]
 KERNEL_KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
 # What a table lists: kinds, and variants of a kind that cost so much more that they may stand apart.
-KernelEntry = Literal[
-    "conv",
-    "pointwise",
-    "depthwise",
-    "transposed_conv",
-    "dense",
-    "matmul",
-    "pool",
-    "elementwise",
-    "multiply",
-    "activation",
-    "exponential",
-    "softmax",
-    "norm",
-    "resize",
-    "copy",
-]
+KernelEntry = Literal[KernelKind, "multiply", "exponential"]
 CONV_LIKE: tuple[KernelKind, ...] = ("conv", "pointwise", "transposed_conv", "dense", "matmul")
 EngineDType = Literal["float32", "float16", "int16", "int8", "int4"]
 ENGINE_DTYPES: tuple[EngineDType, ...] = get_args(EngineDType)
 FLOAT_DTYPES = frozenset({"float32", "float16"})
+
+
+def rate_dtype(dtype: str) -> EngineDType:
+    """Return the dtype by whose rates, kernels and prices another runs: uint8 as int8, others as themselves."""
+    return cast("EngineDType", "int8" if dtype == "uint8" else dtype)
 
 
 class _Model(BaseModel):
@@ -179,7 +168,7 @@ class KernelTable(_Model):
 
     def has(self, dtype: str, kind: str) -> bool:
         """Return whether the table has costs of a layer kind at a dtype; uint8 runs as int8."""
-        kinds = self.dtypes.get("int8" if dtype == "uint8" else dtype)  # type: ignore[call-overload]
+        kinds = self.dtypes.get(rate_dtype(dtype))
         return kinds is not None and kind in kinds
 
     def cost(self, dtype: str, kind: str, *, where: str, variant: str = "") -> KernelCost:
@@ -194,7 +183,7 @@ class KernelTable(_Model):
         Raises:
             CostError: The table has none.
         """
-        kinds = self.dtypes.get("int8" if dtype == "uint8" else dtype)  # type: ignore[call-overload]
+        kinds = self.dtypes.get(rate_dtype(dtype))
         if kinds is None:
             known = ", ".join(self.dtypes)
             raise CostError(
@@ -204,5 +193,5 @@ class KernelTable(_Model):
             raise CostError(
                 f"{where}: kernel table {self.name} has no {kind} kernel for {dtype}; it has {', '.join(kinds)}"
             )
-        found: KernelCost = kinds.get(variant, kinds[kind])
-        return found
+        costs: dict[str, KernelCost] = {str(entry): cost for entry, cost in kinds.items()}
+        return costs.get(variant, costs[kind])

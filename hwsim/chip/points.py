@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip.chip import Chip
+from hwsim.chip.kernels import rate_dtype
 from hwsim.chip.paths import full_path
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
 from hwsim.chip.sram import BY_CACTI, CACTI_RANGE, covers, sram_pj_per_byte
@@ -122,8 +123,7 @@ class HardwarePoints:
         Raises:
             CostError: The profile prices other dtypes, but not this one.
         """
-        name = "int8" if dtype == "uint8" else dtype
-        table = {str(priced): price for priced, price in self.chip.mac_pj.items()}
+        name, table = rate_dtype(dtype), self.chip.mac_pj
         if name not in table and table:
             raise CostError(f"{self.chip.name}: mac_pj has no {dtype}; it has {', '.join(table)}")
         return self._column(f"mac_pj.{name}", table.get(name, 0.0))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hwsim.chip.kernels import EngineDType, KernelKind
+from hwsim.chip.kernels import EngineDType, KernelKind, rate_dtype
 
 Planner = Literal["greedy_by_size", "first_fit", "reverse_fit", "search"]
 Padding = Literal["inside", "before", "written"]
@@ -92,12 +92,8 @@ class Runtime(_Facts):
 
     def habits(self, dtype: str, kind: str) -> KindMemory:
         """Return what a kind of kernel does; nothing where the file says nothing. uint8 runs as int8."""
-        return self.kinds.get(_engine_dtype(dtype), {}).get(cast("KernelKind", kind), PLAIN)
+        return self.kinds.get(rate_dtype(dtype), {}).get(cast("KernelKind", kind), PLAIN)
 
     def takes(self, dtype: str) -> OwnMemory | None:
         """Return what it takes for itself to run nets of a dtype; None where the file does not say."""
-        return self.own.get(_engine_dtype(dtype))
-
-
-def _engine_dtype(dtype: str) -> EngineDType:
-    return cast("EngineDType", "int8" if dtype == "uint8" else dtype)
+        return self.own.get(rate_dtype(dtype))

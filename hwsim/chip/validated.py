@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from hwsim.chip.catalogue import FOLDER
-from hwsim.chip.kernels import KernelTable
+from hwsim.chip.kernels import KernelTable, rate_dtype
 from hwsim.data_folder import data_folder
 
 TABLE = "validation.csv"
@@ -61,7 +61,7 @@ def error_bar(chip: str, core: str, table: KernelTable, dtype: str) -> ErrorBar:
         table: The kernel table in force; a calibrated one carries its own error.
         dtype: The dtype of most MACs; uint8 runs as int8.
     """
-    dtype = "int8" if dtype == "uint8" else dtype
+    dtype = rate_dtype(dtype)
     if table.base is None and table.left_out_error is not None:
         error = table.left_out_error
         told = f"90th percentile over {error.n} measurements of kernel table {table.name}, each left out in its turn"

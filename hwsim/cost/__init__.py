@@ -1,7 +1,7 @@
 """The cost room: lowering, memory plan, array and core models, and the engine that joins them over hardware points."""
 
 from hwsim.cost.arena import Arena, Placement, plan_arena
-from hwsim.cost.array import OBJECTIVES
+from hwsim.cost.array_time import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
 from hwsim.cost.footprint import memory_facts, own_footprint

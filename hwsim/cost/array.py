@@ -1,13 +1,8 @@
 """Array model: the layers a MAC array runs, each with the best of its mappings at every hardware point.
 
-Time of a mapping whose buffers are double-buffered: the first tiles fill them, then computing, every buffer's port and
-every home memory's port run side by side and the slowest decides, then the last ofmap tile drains:
-
-    latency = max(fill + max(compute, buffer ports) + drain, each home's transfers, fill and drain among them)
-
-With ``serial`` transfers computing and transfers take turns, and every transfer waits for its memory's latency; with
-``ideal`` ones everything overlaps and neither fill nor drain counts, as several other tools assume. Traffic of a
-mapping never depends on the clock or the bandwidth, but the choice among mappings does.
+The choice is made among candidates that pruning has left (``tiling``), at all points at once: points much alike stand
+in boxes, and bounds of the objective at a box's corners rule candidates out before each point is looked at. What a
+mapping costs is in ``array_time``.
 """
 
 from __future__ import annotations
@@ -20,19 +15,18 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers
+from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
+from hwsim.cost.array_time import OBJECTIVES, Moves, Rates, Times, buffer_names, objective_of, prices_of, times_of
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
 from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, candidates_within
 from hwsim.cost.workload import Row
 from hwsim.errors import CostError
-from hwsim.units import J_PER_PJ
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-OBJECTIVES = ("latency", "energy", "edp", "traffic")
 # Objectives of equal value to this relative precision are a tie, which the next objective breaks.
 TIE = 1e-12
 # Points that a buffer size must have, on average, before candidates are pruned once more for that size.
@@ -75,11 +69,6 @@ class Mapped:
         return self.table.take(self.choice)
 
 
-def buffer_names(engine: ArrayEngine, chip: Chip) -> list[str]:
-    """Return an array's tile buffers, nearest first."""
-    return list(dict.fromkeys(engine.buffers(chip).values()))
-
-
 def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArraySetup:
     """Return what the mapspaces of an array of this size depend on."""
     held = engine.buffers(chip)
@@ -101,197 +90,6 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
 
 
 @dataclass(frozen=True, slots=True)
-class _Rates:
-    """What a byte, a cycle and an access cost at each point; times in cycles of the array, arrays of shape [point].
-
-    Attributes:
-        cycle_s: Time of a cycle [s].
-        read: Of a byte read from the activations' home [cycle/B]; ``write`` likewise of one written.
-        latency: Before a transfer there [cycle].
-        store_read: Of a byte read from the weights' home [cycle/B].
-        store_latency: Before a transfer there [cycle].
-        read_pj: Energy of a byte read from the activations' home [pJ/B]; ``write_pj`` likewise of one written.
-        store_pj: Of a byte read from the weights' home [pJ/B].
-        static_pj: Static energy of a cycle [pJ].
-        mac_pj: Energy of a MAC by dtype [pJ], shape [dtype, point].
-        sizes: Usable bytes of each buffer, [buffer, point].
-        buffer_read: Of a byte read from it [cycle/B]; ``buffer_write`` likewise of one written.
-        buffer_read_pj: Energy of a byte read from it [pJ/B]; ``buffer_write_pj`` likewise of one written.
-    """
-
-    cycle_s: Floats
-    read: Floats
-    write: Floats
-    latency: Floats
-    store_read: Floats
-    store_latency: Floats
-    read_pj: Floats
-    write_pj: Floats
-    store_pj: Floats
-    static_pj: Floats
-    mac_pj: Floats
-    sizes: Floats
-    buffer_read: Floats
-    buffer_write: Floats
-    buffer_read_pj: Floats
-    buffer_write_pj: Floats
-
-    @classmethod
-    def of(cls, engine: ArrayEngine, points: HardwarePoints, residency: Residency, dtypes: Sequence[str]) -> _Rates:
-        """Return the rates of all points."""
-        home, store = residency.activations, residency.weights
-        clock = points.engine(engine.name).clock_hz
-        buffers = [points.memory(name) for name in buffer_names(engine, points.chip)]
-
-        def wide(*columns: np.ndarray) -> Floats:
-            return np.array([np.broadcast_to(column, points.count) for column in columns]).reshape(-1, points.count)
-
-        return cls(
-            cycle_s=wide(1.0 / clock)[0],
-            read=home.read_s_per_byte * clock,
-            write=home.write_s_per_byte * clock,
-            latency=home.latency_s * clock,
-            store_read=store.read_s_per_byte * clock,
-            store_latency=store.latency_s * clock,
-            read_pj=home.read_pj_per_byte,
-            write_pj=home.write_pj_per_byte,
-            store_pj=store.read_pj_per_byte,
-            static_pj=wide(points.static_w / clock / J_PER_PJ)[0],
-            mac_pj=wide(*(points.mac_pj(dtype) for dtype in dtypes)),
-            sizes=wide(*(buffer.size_bytes for buffer in buffers)),
-            buffer_read=wide(*(clock / buffer.read_bytes_per_s for buffer in buffers)),
-            buffer_write=wide(*(clock / buffer.write_bytes_per_s for buffer in buffers)),
-            buffer_read_pj=wide(*(buffer.read_pj_per_byte for buffer in buffers)),
-            buffer_write_pj=wide(*(buffer.write_pj_per_byte for buffer in buffers)),
-        )
-
-    def at(self, index: npt.NDArray[np.intp] | slice) -> _Rates:
-        """Return the rates of some points."""
-        return _Rates(*(getattr(self, name)[..., index] for name in self.__slots__))
-
-    def corners(self) -> _Rates:
-        """Return two points: at the first everything is as good as at the best of these, at the second as bad."""
-        found = []
-        for name in self.__slots__:
-            column = getattr(self, name)
-            ends = [column.min(axis=-1), column.max(axis=-1)]
-            found.append(np.stack(ends[::-1] if name == "sizes" else ends, axis=-1))
-        return _Rates(*found)
-
-    def alike_first(self) -> npt.NDArray[np.intp]:
-        """Return an order of the points in which neighbours are much alike."""
-        keys = (self.sizes, self.buffer_read, self.static_pj, self.store_read, self.read)
-        return np.lexsort([row for key in keys for row in np.atleast_2d(key)])
-
-
-@dataclass(frozen=True, slots=True)
-class _Moves:
-    """What mappings move and do: the quantities of ``Candidates`` that times and energies read, any shape.
-
-    Attributes:
-        cycles: Array cycles.
-        reads: Bytes read from the activations' home.
-        writes: Bytes written to it.
-        stored: Bytes read from the weights' home, 0 where it is the activations'.
-        fill: Bytes of the first tiles from the activations' home.
-        stored_fill: Of the first tiles from the weights' home.
-        drain: Bytes of the last ofmap tile.
-        transfers: Tiles moved.
-        moved: Bytes at both homes but for the ofmap.
-        macs: Multiply-accumulates that take energy.
-        dtype: Index of the layer's dtype.
-        tiles: Bytes in each buffer, [buffer, ...].
-        buffer_reads: Bytes read from each buffer, [buffer, ...].
-        buffer_writes: Bytes written to it, likewise.
-    """
-
-    cycles: Floats
-    reads: Floats
-    writes: Floats
-    stored: Floats
-    fill: Floats
-    stored_fill: Floats
-    drain: Floats
-    transfers: Floats
-    moved: Floats
-    macs: Floats
-    dtype: npt.NDArray[np.intp]
-    tiles: Floats
-    buffer_reads: Floats
-    buffer_writes: Floats
-
-    def take(self, index: np.ndarray) -> _Moves:
-        """Return the moves at these positions of the last axis."""
-        return _Moves(*(getattr(self, name)[..., index] for name in self.__slots__))
-
-    def upright(self) -> _Moves:
-        """Return the moves with a last axis to be broadcast over points."""
-        return _Moves(*(getattr(self, name)[..., None] for name in self.__slots__))
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """Times of mappings in cycles, arrays of the moves' and the rates' broadcast shape."""
-
-    activation: Floats
-    weight: Floats
-    overhead: Floats
-    latency: Floats
-    ports: Floats
-
-
-def _times(moves: _Moves, rates: _Rates, transfers: Transfers) -> _Times:
-    """Return the times of mappings at points; the latency is infinite where a mapping does not fit."""
-    apart = moves.stored > 0
-    store_latency = np.where(apart, rates.store_latency, 0.0)
-    weight = moves.stored * rates.store_read
-    activation = moves.reads * rates.read + moves.writes * rates.write
-    ports = np.zeros((0, *np.broadcast_shapes(moves.cycles.shape, rates.read.shape)))
-    if len(rates.sizes):
-        ports = np.stack(
-            [
-                reads * read + writes * write
-                for reads, writes, read, write in zip(
-                    moves.buffer_reads, moves.buffer_writes, rates.buffer_read, rates.buffer_write, strict=True
-                )
-            ]
-        )
-    work = np.maximum.reduce([np.broadcast_to(moves.cycles, activation.shape), *ports])
-    if transfers == "ideal":
-        overhead: Floats = np.zeros_like(activation)
-        latency = np.maximum(work, np.maximum(activation, weight))
-    elif transfers == "serial":
-        overhead = moves.transfers * np.maximum(rates.latency, store_latency)
-        latency = overhead + work + activation + weight
-    else:
-        fill = np.maximum(moves.fill * rates.read + rates.latency, moves.stored_fill * rates.store_read + store_latency)
-        overhead = fill + moves.drain * rates.write
-        homes = np.maximum(activation + rates.latency, weight + store_latency)
-        latency = np.maximum(overhead + work, homes)
-    for tile, size in zip(moves.tiles, rates.sizes, strict=True):
-        latency = np.where(tile <= size, latency, np.inf)
-    return _Times(activation, weight, overhead, latency, ports)
-
-
-def _objective(name: str, moves: _Moves, rates: _Rates, latency: Floats) -> Floats:
-    """Return an objective of mappings at points, in units of one point's own (cycles, pJ); infinite where none fits."""
-    if name == "latency":
-        return latency
-    fits = np.isfinite(latency)
-    if name == "traffic":
-        return np.where(fits, moves.moved, np.inf)
-    picojoules = moves.reads * rates.read_pj + moves.writes * rates.write_pj + moves.stored * rates.store_pj
-    for reads, writes, read_pj, write_pj in zip(
-        moves.buffer_reads, moves.buffer_writes, rates.buffer_read_pj, rates.buffer_write_pj, strict=True
-    ):
-        picojoules = picojoules + reads * read_pj + writes * write_pj
-    picojoules = picojoules + moves.macs * rates.mac_pj[moves.dtype[..., 0]]
-    # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
-    energy = np.where(fits, picojoules + rates.static_pj * np.where(fits, latency, 0.0), np.inf)
-    return energy if name == "energy" else energy * latency
-
-
-@dataclass(frozen=True, slots=True)
 class _Front:
     """Candidates of several layers end to end; those of layer i start at ``starts[i]`` and have ``owner`` i.
 
@@ -303,7 +101,7 @@ class _Front:
     """
 
     index: npt.NDArray[np.intp]
-    moves: _Moves
+    moves: Moves
     starts: npt.NDArray[np.intp]
     owner: npt.NDArray[np.intp]
 
@@ -334,13 +132,14 @@ def map_layers(
     """
     keys = [(row.nest, row.dtype, row.activation_filter) for row in layers if row.nest is not None]
     distinct = list(dict.fromkeys(keys))
-    where = np.array([distinct.index(key) for key in keys])
+    position = {key: index for index, key in enumerate(distinct)}
+    where = np.array([position[key] for key in keys])
     dtypes = list(dict.fromkeys(dtype for _, dtype, _ in distinct))
-    rates = _Rates.of(engine, points, residency, dtypes)
+    rates = Rates.of(engine, points, residency, dtypes)
     names = buffer_names(engine, points.chip)
     transfers = points.chip.memory(names[0]).transfers if names else "ideal"
     shape = (len(distinct), points.count)
-    times = {name: np.zeros(shape) for name in ("cycles", *_Times.__slots__) if name != "ports"}
+    times = {name: np.zeros(shape) for name in ("cycles", *Times.__slots__) if name != "ports"}
     ports = np.zeros((len(names), *shape))
     choice = np.zeros(shape, dtype=np.intp)
     tables, length = [], 0
@@ -350,7 +149,7 @@ def map_layers(
             tuple(distinct),
             tuple(dtypes),
             setup,
-            _prices(rates.at(group.points), together=group.together),
+            prices_of(rates.at(group.points), together=group.together),
             tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
             group.capacity_bytes,
         )
@@ -361,7 +160,7 @@ def map_layers(
         for box, chosen in _best(front, here, slice(0, len(at)), transfers, objective, BOXES):
             best[:, box] = chosen
         moves = front.moves.take(best)
-        found = _times(moves, here, transfers)
+        found = times_of(moves, here, transfers)
         for name in times:
             times[name][:, at] = moves.cycles if name == "cycles" else getattr(found, name)
         ports[:, :, at] = found.ports
@@ -421,20 +220,6 @@ def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -
             yield _Group(inside[of.reshape(-1) == number], rows, cols, bool(one_home), tuple(capacity))
 
 
-def _prices(rates: _Rates, *, together: bool) -> Prices:
-    """Return what points share of time and energy per byte."""
-    return Prices(
-        together=together,
-        home=(_shared_ratio(rates.write, rates.read), _shared_ratio(rates.write_pj, rates.read_pj)),
-        buffers=tuple(
-            (_shared_ratio(write, read), _shared_ratio(write_pj, read_pj))
-            for write, read, write_pj, read_pj in zip(
-                rates.buffer_write, rates.buffer_read, rates.buffer_write_pj, rates.buffer_read_pj, strict=True
-            )
-        ),
-    )
-
-
 @lru_cache(maxsize=1024)
 def _front(
     layers: tuple[Layer, ...],
@@ -463,7 +248,7 @@ def _front(
     ifmap, filter_ = coded(table.ifmap_bytes, table.ifmap_coded), coded(table.filter_bytes, table.filter_coded)
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
     ofmap = coded(np.array([nest.ofmap_bytes for nest, *_ in layers])[owner], table.ofmap_coded)
-    moves = _Moves(
+    moves = Moves(
         cycles=np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles)
         + table.load_cycles,
         reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
@@ -484,7 +269,7 @@ def _front(
 
 
 def _best(
-    front: _Front, rates: _Rates, within: slice, transfers: Transfers, objective: str, boxes: tuple[int, ...]
+    front: _Front, rates: Rates, within: slice, transfers: Transfers, objective: str, boxes: tuple[int, ...]
 ) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
     """Yield boxes of neighbouring points, with the best mapping of each layer at each of them, [layer, point]."""
     for start in range(within.start, within.stop, boxes[0]):
@@ -497,21 +282,21 @@ def _best(
             yield box, _choose(inside, here, transfers, objective)
 
 
-def _without_hopeless(front: _Front, corners: _Rates, transfers: Transfers, objective: str) -> _Front:
+def _without_hopeless(front: _Front, corners: Rates, transfers: Transfers, objective: str) -> _Front:
     """Return the candidates that can be the best somewhere in a box of points.
 
     Every objective grows with every rate and shrinks with a buffer's size, so that its value at the good corner is a
     lower bound and at the bad corner an upper bound; whoever cannot get below another's upper bound is out.
     """
     moves = front.moves.upright()
-    low, high = _objective(objective, moves, corners, _times(moves, corners, transfers).latency).T
+    low, high = objective_of(objective, moves, corners, times_of(moves, corners, transfers).latency).T
     enough = np.minimum.reduceat(high, front.starts)[front.owner]
     return front.take(low <= enough * (1 + TIE))
 
 
-def _choose(front: _Front, rates: _Rates, transfers: Transfers, objective: str) -> npt.NDArray[np.intp]:
+def _choose(front: _Front, rates: Rates, transfers: Transfers, objective: str) -> npt.NDArray[np.intp]:
     """Return, for each layer and point, the index of its first best candidate, shape [layer, point]."""
-    latency = _times(front.moves.upright(), rates, transfers).latency
+    latency = times_of(front.moves.upright(), rates, transfers).latency
     open_ = np.ones(latency.shape, dtype=bool)
     for name in (objective, *(other for other in OBJECTIVES if other != objective), "footprint"):
         moves = front.moves.upright()
@@ -519,7 +304,7 @@ def _choose(front: _Front, rates: _Rates, transfers: Transfers, objective: str) 
             # Where nothing fits, the smallest footprint is chosen, to say what is missing.
             values = np.where(np.isinf(latency), moves.tiles.sum(axis=0), 0.0)
         else:
-            values = _objective(name, moves, rates, latency)
+            values = objective_of(name, moves, rates, latency)
         left = np.where(open_, values, np.inf)
         best = np.minimum.reduceat(left, front.starts, axis=0)[front.owner]
         open_ &= (left <= best * (1 + TIE)) | np.isinf(best)
@@ -532,22 +317,13 @@ def _choose(front: _Front, rates: _Rates, transfers: Transfers, objective: str) 
     return front.index[np.minimum.reduceat(position, front.starts, axis=0)]
 
 
-def _shared_ratio(over: Floats, under: Floats) -> float | None:
-    """Return the ratio of two columns if it is the same at all points; 1 where both are zero."""
-    if (over == under).all():
-        return 1.0
-    ratio = over / np.where(under == 0, np.nan, under)
-    return float(ratio[0]) if (ratio == ratio[0]).all() else None
-
-
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:
     """Return the MACs one PE does in a cycle at a dtype.
 
     Raises:
         CostError: The engine's profile has no rate for it.
     """
-    rates: dict[str, float] = {str(name): rate for name, rate in engine.macs_per_pe.items()}
-    rate = rates.get("int8" if dtype == "uint8" else dtype)
+    rate = engine.macs_per_pe.get(rate_dtype(dtype))
     if rate is None:
         known = ", ".join(engine.macs_per_pe)
         raise CostError(f"engine {engine.name!r} does no {dtype} MACs; it does {known}: cost the net with --dtype")

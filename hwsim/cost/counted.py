@@ -187,13 +187,6 @@ def _ifmap_elements(nest: Nest, block: Block) -> set[int]:
     return {int(np.ravel_multi_index(index, shape)) for index in found}
 
 
-def _products(nest: Nest, block: Block) -> int:
-    """Return how many (ifmap element, position, tap) meetings a block has; padding meets nothing."""
-    ys = sum(_inside(nest.rows, p, r) is not None for p in block["P"] for r in block["R"])
-    xs = sum(_inside(nest.cols, q, s) is not None for q in block["Q"] for s in block["S"])
-    return _volume(block, "NGC") * ys * xs
-
-
 class _Array:
     """The array working through a tile pass by pass."""
 

@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints
+from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints, rate_dtype
 from hwsim.cost.arena import Arena, plan_arena
-from hwsim.cost.array import OBJECTIVES, Mapped, macs_per_pe, map_layers
+from hwsim.cost.array import Mapped, macs_per_pe, map_layers
+from hwsim.cost.array_time import OBJECTIVES
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, WRITE, Costs
 from hwsim.cost.footprint import Footprint, footprint, memory_facts
@@ -134,15 +135,14 @@ def engine_rate(engine: ArrayEngine | CoreEngine, dtype: str) -> float:
     """Return the peak MACs per cycle of one PE or core at a dtype; nan where a core's profile does not say."""
     if isinstance(engine, ArrayEngine):
         return macs_per_pe(engine, dtype)
-    rates: dict[str, float] = {str(name): rate for name, rate in engine.peak_macs_per_cycle.items()}
-    return rates.get("int8" if dtype == "uint8" else dtype, np.nan)
+    return engine.peak_macs_per_cycle.get(rate_dtype(dtype), np.nan)
 
 
 def has_rate(engine: ArrayEngine | CoreEngine, row: Row) -> bool:
     """Return whether an engine does a layer's MACs at its dtype; of a core its kernel table says so, when asked."""
     if isinstance(engine, CoreEngine) or row.nest is None:
         return True
-    return row.dtype in engine.macs_per_pe or (row.dtype == "uint8" and "int8" in engine.macs_per_pe)
+    return rate_dtype(row.dtype) in engine.macs_per_pe
 
 
 def _home_memories(points: HardwarePoints, engines: Sequence[ArrayEngine | CoreEngine]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from hwsim.chip import CONV_LIKE, KernelCost, KernelEntry
 
@@ -43,19 +43,7 @@ def _all_conv(field: str, *kinds: KernelEntry) -> dict[tuple[KernelEntry, str], 
     return {(kind, field): 1.0 for kind in kinds or CONV_LIKE}
 
 
-EVERY: tuple[KernelEntry, ...] = (
-    *CONV_LIKE,
-    "depthwise",
-    "pool",
-    "elementwise",
-    "multiply",
-    "activation",
-    "exponential",
-    "softmax",
-    "norm",
-    "resize",
-    "copy",
-)
+EVERY: tuple[KernelEntry, ...] = get_args(KernelEntry)
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
