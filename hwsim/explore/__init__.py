@@ -1,0 +1,1 @@
+"""Sweeps over design points, and what to choose among them."""
