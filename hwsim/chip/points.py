@@ -107,6 +107,14 @@ class HardwarePoints:
         points._check_sizes()
         return points
 
+    def at(self, index: npt.NDArray[np.intp] | slice) -> HardwarePoints:
+        """Return some of the points."""
+        if not self._columns:
+            count = len(range(*index.indices(self.count))) if isinstance(index, slice) else len(index)
+            return HardwarePoints(self.chip, {}, count)
+        columns = {path: column[index] for path, column in self._columns.items()}
+        return HardwarePoints(self.chip, columns, len(next(iter(columns.values()))))
+
     def memory(self, name: str) -> MemoryColumns:
         """Return a memory's columns."""
         return self._memories[name]

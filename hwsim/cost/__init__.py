@@ -5,9 +5,10 @@ from hwsim.cost.array_time import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
 from hwsim.cost.footprint import memory_facts, own_footprint
-from hwsim.cost.model import NOBODY, cost, engine_rate
+from hwsim.cost.model import NOBODY, cost, engine_rate, totals
 from hwsim.cost.takers import Taken, engine_kinds
 from hwsim.cost.tiling import ORDERS, Candidates
+from hwsim.cost.totals import Totals
 from hwsim.cost.workload import Row, Workload, home_bytes, lower
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Placement",
     "Row",
     "Taken",
+    "Totals",
     "Workload",
     "cost",
     "engine_kinds",
@@ -33,4 +35,5 @@ __all__ = [
     "net_dtype",
     "own_footprint",
     "plan_arena",
+    "totals",
 ]

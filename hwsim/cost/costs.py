@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import HardwarePoints
+from hwsim.chip import ArrayEngine, Chip, HardwarePoints
 from hwsim.cost.arena import Arena
 from hwsim.cost.array import Mapped
 from hwsim.cost.residency import Residency
@@ -22,6 +22,17 @@ DIRECTIONS = ("read", "write")
 TENSOR_KINDS = ("filter", "ifmap", "ofmap", "psum")
 READ, WRITE = range(len(DIRECTIONS))
 FILTER, IFMAP, OFMAP, PSUM = range(len(TENSOR_KINDS))
+
+
+def energy_components(chip: Chip) -> tuple[str, ...]:
+    """Return the names of the energy shares."""
+    return ("mac", *(memory.name for memory in chip.memories), "core", "static")
+
+
+def capacity_bytes(points: HardwarePoints) -> Ints:
+    """Return the usable bytes of each memory, [M, P]."""
+    sizes = [points.memory(memory.name).size_bytes for memory in points.chip.memories]
+    return np.stack([np.broadcast_to(size, (points.count,)) for size in sizes]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -91,13 +102,19 @@ class Costs:
     @property
     def components(self) -> tuple[str, ...]:
         """Names of the energy shares."""
-        return ("mac", *(memory.name for memory in self.points.chip.memories), "core", "static")
+        return energy_components(self.points.chip)
+
+    @property
+    def mapped_engine(self) -> ArrayEngine:
+        """The array that layers are mapped onto, where there are such layers."""
+        engine = self.points.chip.engines[int(self.engine[self.mapped_layers[0]])]
+        assert isinstance(engine, ArrayEngine)
+        return engine
 
     @cached_property
     def capacity_bytes(self) -> Ints:
         """Usable bytes of each memory, [M, P]."""
-        sizes = [self.points.memory(memory.name).size_bytes for memory in self.points.chip.memories]
-        return np.stack([np.broadcast_to(size, (self.points.count,)) for size in sizes]).astype(np.int64)
+        return capacity_bytes(self.points)
 
     @cached_property
     def mappable(self) -> Bools:

@@ -18,6 +18,7 @@ from hwsim.cost.footprint import Footprint, footprint, memory_facts
 from hwsim.cost.hooks import coded
 from hwsim.cost.residency import Home, Residency, place
 from hwsim.cost.tiling import operand_traffic
+from hwsim.cost.totals import Totals, joined, summed
 from hwsim.cost.vector import stream_layers, streamed_bytes
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
@@ -97,6 +98,36 @@ def cost(
             if not with_macs.all():
                 ledger.stream(layers[~with_macs], unit)
     return ledger.costs(objective, engine, arena, mapped, mapped_layers, tuple(untimed))
+
+
+# Points that are costed at a time where only their totals are kept.
+POINTS_AT_A_TIME = 2048
+
+
+def totals(
+    workload: Workload,
+    points: HardwarePoints,
+    *,
+    objective: str = "latency",
+    placed: Mapping[str, str] | None = None,
+) -> Totals:
+    """Return what a workload costs in total at every hardware point: the sums of ``cost`` in constant memory a point.
+
+    Args:
+        workload: A lowered net.
+        points: Hardware points of one chip structure.
+        objective: As in ``cost``.
+        placed: As in ``cost``.
+
+    Raises:
+        UsageError: As in ``cost``.
+        CostError: As in ``cost``.
+    """
+    parts = [
+        summed(cost(workload, points.at(slice(start, start + POINTS_AT_A_TIME)), objective=objective, placed=placed))
+        for start in range(0, points.count, POINTS_AT_A_TIME)
+    ]
+    return joined(points, parts)
 
 
 def _assign(rows: Sequence[Row], points: HardwarePoints, untaken: list[str] | None) -> Ints:

@@ -3,6 +3,7 @@
 from hwsim.report.comparison import Comparison, compare
 from hwsim.report.evaluation import evaluate, report_at
 from hwsim.report.fitting import Fit, fit
+from hwsim.report.holding import reasons
 from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping, MemoryReport, Report
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "compare",
     "evaluate",
     "fit",
+    "reasons",
     "report_at",
 ]

@@ -31,7 +31,6 @@ from hwsim.graph import DType, Graph
 from hwsim.report.duty import duty_cycle
 from hwsim.report.holding import (
     live_tensors,
-    mapped_engine,
     memory_reports,
     tile_bytes,
     unmappable_layers,
@@ -268,7 +267,7 @@ def _mappings(costs: Costs, point: int) -> dict[int, Mapping]:
     """Return the chosen mapping of each layer that has one."""
     if costs.mapped is None:
         return {}
-    engine = mapped_engine(costs)
+    engine = costs.mapped_engine
     columns = {field.name: getattr(costs.mapped.tiles, field.name)[:, point].tolist() for field in fields(Candidates)}
     return {
         int(layer): Mapping(
