@@ -22,6 +22,7 @@ from hwsim.cli.arguments import (
     Place,
     Runtime,
     chip_of,
+    dtype_of,
     net_of,
     report_of,
 )
@@ -36,14 +37,16 @@ PICTURES = {
 }
 
 
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf to write.")]
+Data = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="Write what the picture shows as CSV, too.")]
+
+
 def _command(kind: str) -> Callable[..., None]:
     def draw(
         net: NetArg,
         chip: ChipArg,
-        output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .png, .svg or .pdf to write.")],
-        data: Annotated[
-            Path | None, typer.Option("--data", metavar="FILE", help="Write what the picture shows as CSV, too.")
-        ] = None,
+        output: Output,
+        data: Data = None,
         with_: Parameters = None,
         dim: Dims = None,
         batch: Batch = 1,
@@ -72,6 +75,43 @@ def _command(kind: str) -> Callable[..., None]:
         print(output)
 
     return draw
+
+
+@plot_app.command()
+def skislope(
+    net: NetArg,
+    chip: ChipArg,
+    output: Output,
+    layer: Annotated[
+        list[str] | None, typer.Option("--layer", metavar="NAME", help="A curve for this layer, not the whole net.")
+    ] = None,
+    data: Data = None,
+    with_: Parameters = None,
+    dim: Dims = None,
+    batch: Batch = 1,
+    dtype: Dtype = None,
+    set_: Override = None,
+    allow_unknown: AllowUnknown = False,
+) -> None:
+    """Traffic over the capacity of an array's tile buffers, with today's chip marked."""
+    from hwsim.explore.skislope import ski_slope
+    from hwsim.files import check_writable, write_whole
+    from hwsim.plot import check_picture, plot_skislope, save
+    from hwsim.report.export import rows_csv
+
+    check_picture(output)
+    check_writable(output, data)
+    with progress() as stage:
+        stage(f"reading {net}")
+        graph, target = net_of(net, with_, dim, allow_unknown), chip_of(chip, None, set_)
+        stage(f"costing {len(graph.layers)} layers at every capacity")
+        slope = ski_slope(graph, target, batch=batch, dtype=dtype_of(dtype))
+        stage(f"drawing {output}")
+        axes = plot_skislope(slope, layer or ())
+        if data is not None:
+            write_whole(data, rows_csv(slope.rows()))
+        save(axes, output)
+    print(output)
 
 
 for _kind, _help in PICTURES.items():

@@ -10,6 +10,7 @@ from hwsim.plot.layers import energy_rows, layers_rows, plot_energy, plot_layers
 from hwsim.plot.memory import memory_rows, plot_memory
 from hwsim.plot.picture import check_picture, save
 from hwsim.plot.roofline import plot_roofline, roofline_rows
+from hwsim.plot.skislope import plot_skislope
 from hwsim.plot.validation import plot_residuals, plot_validation
 from hwsim.report import Report
 
@@ -42,6 +43,7 @@ __all__ = [
     "plot_memory",
     "plot_residuals",
     "plot_roofline",
+    "plot_skislope",
     "plot_traffic",
     "plot_validation",
     "roofline_rows",

@@ -18,7 +18,7 @@ from matplotlib.textpath import text_to_path
 from hwsim.plot.palette import FAINT_INK, INK
 from hwsim.report import Report
 from hwsim.report.facts import conditions, quote
-from hwsim.report.words import byte_unit, printable, shortened, si_prefix
+from hwsim.report.words import byte_unit, printable, rounded, shortened, si_prefix
 
 # As wide as a column of a paper, with letters that can be read there.
 WIDTH_IN = 4.5
@@ -186,6 +186,12 @@ def bytes_unit(largest_bytes: float) -> tuple[float, str]:
     """Return the factor and name of the unit that suits up to so many bytes."""
     size, unit = byte_unit(largest_bytes)
     return float(size), unit
+
+
+def short_bytes(value: float) -> str:
+    """Return bytes as the label of a tick, with no zeros behind the point: ``16 KiB``."""
+    size, unit = byte_unit(value)
+    return f"{float(rounded(value / size).replace(' ', '')):g} {unit}"
 
 
 def wrapped(text: str, size_pt: float, width_pt: float) -> list[str]:
