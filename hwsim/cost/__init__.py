@@ -5,6 +5,7 @@ from hwsim.cost.array_time import OBJECTIVES
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
 from hwsim.cost.footprint import memory_facts, own_footprint
+from hwsim.cost.io_bound import array_io_lower_bound_bytes, held_in_array_bytes, io_lower_bound_bytes
 from hwsim.cost.model import NOBODY, cost, engine_rate, totals
 from hwsim.cost.takers import Taken, engine_kinds
 from hwsim.cost.tiling import ORDERS, Candidates
@@ -25,10 +26,13 @@ __all__ = [
     "Taken",
     "Totals",
     "Workload",
+    "array_io_lower_bound_bytes",
     "cost",
     "engine_kinds",
     "engine_rate",
+    "held_in_array_bytes",
     "home_bytes",
+    "io_lower_bound_bytes",
     "lower",
     "memory_facts",
     "natural_dtype",

@@ -57,6 +57,11 @@ class Axis:
         return _pairs(self)
 
     @property
+    def most_pairs(self) -> int:
+        """Pairs of an ofmap position and a tap that meet the same index of the ifmap, at the index that has most."""
+        return _most_pairs(self)
+
+    @property
     def padded(self) -> Axis:
         """The axis with its padding as part of the ifmap."""
         reach = (self.positions - 1) * self.stride + (self.taps - 1) * self.dilation + 1
@@ -78,6 +83,12 @@ def _indices(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=16384)
 def _pairs(axis: Axis) -> int:
     return int(_indices(axis)[1].sum())
+
+
+@lru_cache(maxsize=16384)
+def _most_pairs(axis: Axis) -> int:
+    index, inside = _indices(axis)
+    return int(np.bincount(index[inside]).max(initial=0))
 
 
 @lru_cache(maxsize=65536)

@@ -26,6 +26,7 @@ MODELS = [
     "forward_float",
     "forward_int8",
     "importers",
+    "io_bound",
     "memory_plan",
     "workload",
 ]
