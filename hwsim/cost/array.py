@@ -1,8 +1,7 @@
 """Array model: the layers a MAC array runs, each with the best of its mappings at every hardware point.
 
-The choice is made among candidates that pruning has left (``tiling``), at all points at once: points much alike stand
-in boxes, and bounds of the objective at a box's corners rule candidates out before each point is looked at. What a
-mapping costs is in ``array_time``.
+The choice is made among candidates that pruning has left (``tiling``), at all points of an array's shape at once
+(``choosing``). What a mapping costs is in ``array_time``.
 """
 
 from __future__ import annotations
@@ -15,24 +14,18 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
-from hwsim.cost.array_time import OBJECTIVES, Moves, Rates, Times, buffer_names, objective_of, prices_of, times_of
+from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, rate_dtype
+from hwsim.cost.array_time import Moves, Rates, buffer_names, prices_of, times_of
+from hwsim.cost.choosing import choose
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
-from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, candidates_within
+from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates
 from hwsim.cost.workload import Row
 from hwsim.errors import CostError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-# Objectives of equal value to this relative precision are a tie, which the next objective breaks.
-TIE = 1e-12
-# Points that a buffer size must have, on average, before candidates are pruned once more for that size.
-WORTH_A_FRONT = 8
-# Alike points are costed together in boxes of these sizes, each a part of the one before.
-BOXES = (8192, 1024, 128)
 
 
 @dataclass(frozen=True)
@@ -89,29 +82,6 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Front:
-    """Candidates of several layers end to end; those of layer i start at ``starts[i]`` and have ``owner`` i.
-
-    Attributes:
-        index: Position of each among the candidates of the group.
-        moves: What they move.
-        starts: Where each layer's candidates start.
-        owner: The layer of each candidate.
-    """
-
-    index: npt.NDArray[np.intp]
-    moves: Moves
-    starts: npt.NDArray[np.intp]
-    owner: npt.NDArray[np.intp]
-
-    def take(self, kept: npt.NDArray[np.bool_]) -> _Front:
-        """Return the candidates kept; each layer keeps one at least."""
-        owner = self.owner[kept]
-        starts = np.searchsorted(owner, np.arange(len(self.starts)))
-        return _Front(self.index[kept], self.moves.take(kept), starts, owner)
-
-
 Layer = tuple[Nest, str, bool]  # nest, dtype, whether the filter is an activation
 
 
@@ -139,32 +109,27 @@ def map_layers(
     names = buffer_names(engine, points.chip)
     transfers = points.chip.memory(names[0]).transfers if names else "ideal"
     shape = (len(distinct), points.count)
-    times = {name: np.zeros(shape) for name in ("cycles", *Times.__slots__) if name != "ports"}
+    times = {name: np.zeros(shape) for name in ("cycles", "activation", "weight", "overhead", "latency")}
     ports = np.zeros((len(names), *shape))
     choice = np.zeros(shape, dtype=np.intp)
     tables, length = [], 0
     for group in _groups(engine, points, residency):
         setup = array_setup(engine, points.chip, group.rows, group.cols)
-        table, front = _front(
+        here = rates.at(group.points)
+        table, owner, moves = _front(
             tuple(distinct),
             tuple(dtypes),
             setup,
-            prices_of(rates.at(group.points), together=group.together),
+            prices_of(here, together=group.together),
             tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
-            group.capacity_bytes,
         )
-        # Neighbours in this order are much alike; boxes of them are slices.
-        at = group.points[rates.at(group.points).alike_first()]
-        here = rates.at(at)
-        best = np.empty((len(distinct), len(at)), dtype=np.intp)
-        for box, chosen in _best(front, here, slice(0, len(at)), transfers, objective, BOXES):
-            best[:, box] = chosen
-        moves = front.moves.take(best)
-        found = times_of(moves, here, transfers)
+        best = choose(moves, owner, here, transfers, objective)
+        chosen = moves.take(best)
+        found = times_of(chosen, here, transfers)
         for name in times:
-            times[name][:, at] = moves.cycles if name == "cycles" else getattr(found, name)
-        ports[:, :, at] = found.ports
-        choice[:, at] = best + length
+            times[name][:, group.points] = chosen.cycles if name == "cycles" else getattr(found, name)
+        ports[:, :, group.points] = found.ports
+        choice[:, group.points] = best + length
         tables.append(table)
         length += len(table)
     feasible = np.isfinite(times["latency"])
@@ -186,38 +151,29 @@ def map_layers(
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Points that share an array's shape, whether both homes are one memory, and perhaps the sizes of the buffers.
+    """Points that share an array's shape, and whether both homes are one memory.
 
     Attributes:
         points: Their indices.
         rows: Rows of the array.
         cols: Columns of the array.
         together: Whether weights and activations have the same home.
-        capacity_bytes: Usable bytes of each buffer; None where they differ.
     """
 
     points: npt.NDArray[np.intp]
     rows: int
     cols: int
     together: bool
-    capacity_bytes: tuple[int, ...] | None
 
 
 def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -> Iterator[_Group]:
-    """Yield points group by group; those of one buffer size apart where each size has points enough to be worth it."""
+    """Yield points group by group."""
     hardware = points.engine(engine.name)
-    sizes = [points.memory(name).size_bytes for name in buffer_names(engine, points.chip)]
     together = residency.activations.index == residency.weights.index
-    shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together, *sizes)).astype(np.int64)
-    shapes, owner = np.unique(shared[:3], axis=1, return_inverse=True)
+    shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together)).astype(np.int64)
+    shapes, owner = np.unique(shared, axis=1, return_inverse=True)
     for index, (rows, cols, one_home) in enumerate(shapes.T.tolist()):
-        inside = np.flatnonzero(owner.reshape(-1) == index)
-        capacities, of = np.unique(shared[3:, inside], axis=1, return_inverse=True)
-        if capacities.shape[1] * WORTH_A_FRONT > len(inside) > 1:
-            yield _Group(inside, rows, cols, bool(one_home), None)
-            continue
-        for number, capacity in enumerate(capacities.T.tolist()):
-            yield _Group(inside[of.reshape(-1) == number], rows, cols, bool(one_home), tuple(capacity))
+        yield _Group(np.flatnonzero(owner.reshape(-1) == index), rows, cols, bool(one_home))
 
 
 @lru_cache(maxsize=1024)
@@ -227,17 +183,12 @@ def _front(
     setup: ArraySetup,
     prices: Prices,
     macs_per_cycle: tuple[float, ...],
-    capacity_bytes: tuple[int, ...] | None,
-) -> tuple[Candidates, _Front]:
-    """Return the candidates of layers: for buffers of one size, or for all sizes where none is given."""
-    sets = []
-    for nest, _, from_activations in layers:
-        mine = replace(prices, together=prices.together or from_activations)
-        sets.append(
-            candidates(nest, setup, mine)
-            if capacity_bytes is None
-            else candidates_within(nest, setup, mine, capacity_bytes)
-        )
+) -> tuple[Candidates, npt.NDArray[np.intp], Moves]:
+    """Return the candidates of layers end to end, the layer of each, and what they move."""
+    sets = [
+        candidates(nest, setup, replace(prices, together=prices.together or from_activations))
+        for nest, _, from_activations in layers
+    ]
     lengths = np.array([len(found) for found in sets])
     owner = np.repeat(np.arange(len(sets)), lengths)
     table = Candidates.joined(sets)
@@ -264,57 +215,9 @@ def _front(
         tiles=np.array(table.buffer_bytes(setup), dtype=np.float64) if traffic else empty,
         buffer_reads=np.array([reads for reads, _ in traffic], dtype=np.float64) if traffic else empty,
         buffer_writes=np.array([writes for _, writes in traffic], dtype=np.float64) if traffic else empty,
+        pj=np.zeros(len(table)),
     )
-    return table, _Front(np.arange(len(table)), moves, np.cumsum(lengths) - lengths, owner)
-
-
-def _best(
-    front: _Front, rates: Rates, within: slice, transfers: Transfers, objective: str, boxes: tuple[int, ...]
-) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
-    """Yield boxes of neighbouring points, with the best mapping of each layer at each of them, [layer, point]."""
-    for start in range(within.start, within.stop, boxes[0]):
-        box = slice(start, min(start + boxes[0], within.stop))
-        size, here = box.stop - box.start, rates.at(box)
-        inside = front if size < boxes[-1] else _without_hopeless(front, here.corners(), transfers, objective)
-        if len(boxes) > 1 and size > boxes[1]:
-            yield from _best(inside, rates, box, transfers, objective, boxes[1:])
-        else:
-            yield box, _choose(inside, here, transfers, objective)
-
-
-def _without_hopeless(front: _Front, corners: Rates, transfers: Transfers, objective: str) -> _Front:
-    """Return the candidates that can be the best somewhere in a box of points.
-
-    Every objective grows with every rate and shrinks with a buffer's size, so that its value at the good corner is a
-    lower bound and at the bad corner an upper bound; whoever cannot get below another's upper bound is out.
-    """
-    moves = front.moves.upright()
-    low, high = objective_of(objective, moves, corners, times_of(moves, corners, transfers).latency).T
-    enough = np.minimum.reduceat(high, front.starts)[front.owner]
-    return front.take(low <= enough * (1 + TIE))
-
-
-def _choose(front: _Front, rates: Rates, transfers: Transfers, objective: str) -> npt.NDArray[np.intp]:
-    """Return, for each layer and point, the index of its first best candidate, shape [layer, point]."""
-    latency = times_of(front.moves.upright(), rates, transfers).latency
-    open_ = np.ones(latency.shape, dtype=bool)
-    for name in (objective, *(other for other in OBJECTIVES if other != objective), "footprint"):
-        moves = front.moves.upright()
-        if name == "footprint":
-            # Where nothing fits, the smallest footprint is chosen, to say what is missing.
-            values = np.where(np.isinf(latency), moves.tiles.sum(axis=0), 0.0)
-        else:
-            values = objective_of(name, moves, rates, latency)
-        left = np.where(open_, values, np.inf)
-        best = np.minimum.reduceat(left, front.starts, axis=0)[front.owner]
-        open_ &= (left <= best * (1 + TIE)) | np.isinf(best)
-        # Few are as good as the best anywhere; the next objective need not look at the others.
-        somewhere = np.asarray(open_.any(axis=1))
-        front, open_, latency = front.take(somewhere), open_[somewhere], latency[somewhere]
-        if len(front.index) == len(front.starts):
-            break
-    position = np.where(open_, np.arange(len(front.owner))[:, None], len(front.owner))
-    return front.index[np.minimum.reduceat(position, front.starts, axis=0)]
+    return table, owner, moves
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:

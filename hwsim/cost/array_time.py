@@ -99,22 +99,12 @@ class Rates:
         )
 
     def at(self, index: npt.NDArray[np.intp] | slice) -> Rates:
-        """Return the rates of some points."""
-        return Rates(*(getattr(self, name)[..., index] for name in self.__slots__))
+        """Return the rates of some points; what all points share stays one column."""
+        return Rates(*(_some(getattr(self, name), index) for name in self.__slots__))
 
-    def corners(self) -> Rates:
-        """Return two points: at the first everything is as good as at the best of these, at the second as bad."""
-        found = []
-        for name in self.__slots__:
-            column = getattr(self, name)
-            ends = [column.min(axis=-1), column.max(axis=-1)]
-            found.append(np.stack(ends[::-1] if name == "sizes" else ends, axis=-1))
-        return Rates(*found)
-
-    def alike_first(self) -> npt.NDArray[np.intp]:
-        """Return an order of the points in which neighbours are much alike."""
-        keys = (self.sizes, self.buffer_read, self.static_pj, self.store_read, self.read)
-        return np.lexsort([row for key in keys for row in np.atleast_2d(key)])
+    def narrowed(self) -> Rates:
+        """Return the rates with one column, shape [..., 1], of what all points share."""
+        return Rates(*(_narrow(getattr(self, name)) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +126,7 @@ class Moves:
         tiles: Bytes in each buffer, [buffer, ...].
         buffer_reads: Bytes read from each buffer, [buffer, ...].
         buffer_writes: Bytes written to it, likewise.
+        pj: Energy that is the same at every point, besides what the rates price [pJ].
     """
 
     cycles: Floats
@@ -152,25 +143,52 @@ class Moves:
     tiles: Floats
     buffer_reads: Floats
     buffer_writes: Floats
+    pj: Floats
 
     def take(self, index: np.ndarray) -> Moves:
-        """Return the moves at these positions of the last axis."""
-        return Moves(*(getattr(self, name)[..., index] for name in self.__slots__))
+        """Return the moves at these positions of the last axis; what all mappings share stays one column."""
+        return Moves(*(_some(getattr(self, name), index) for name in self.__slots__))
+
+    def narrowed(self) -> Moves:
+        """Return the moves with one column, shape [..., 1], of what all mappings share."""
+        return Moves(*(_narrow(getattr(self, name)) for name in self.__slots__))
 
     def upright(self) -> Moves:
         """Return the moves with a last axis to be broadcast over points."""
         return Moves(*(getattr(self, name)[..., None] for name in self.__slots__))
 
 
+def _some(column: np.ndarray, index: np.ndarray | slice) -> np.ndarray:
+    return column if column.shape[-1] == 1 else column[..., index]
+
+
+def _narrow(column: np.ndarray) -> np.ndarray:
+    return column[..., :1] if (column == column[..., :1]).all() else column
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Times of mappings in cycles, arrays of the moves' and the rates' broadcast shape."""
+    """Times of mappings in cycles, arrays of the moves' and the rates' broadcast shape.
+
+    Attributes:
+        activation: Busy time of the activations' home.
+        weight: Busy time of the weights' home, zero where it is the activations'.
+        overhead: First fill and last drain, or the latency of all transfers.
+        ports: Busy time of each buffer's port, [buffer, ...].
+        work: The longest of computing and the buffers' ports.
+        inside: Work with all that takes turns with it.
+        beside: What runs beside all that.
+        latency: The longer of the two; infinite where a mapping does not fit.
+    """
 
     activation: Floats
     weight: Floats
     overhead: Floats
-    latency: Floats
     ports: Floats
+    work: Floats
+    inside: Floats
+    beside: Floats
+    latency: Floats
 
 
 def times_of(moves: Moves, rates: Rates, transfers: Transfers) -> Times:
@@ -189,21 +207,24 @@ def times_of(moves: Moves, rates: Rates, transfers: Transfers) -> Times:
                 )
             ]
         )
-    work = np.maximum.reduce([np.broadcast_to(moves.cycles, activation.shape), *ports])
-    if transfers == "ideal":
-        overhead: Floats = np.zeros_like(activation)
-        latency = np.maximum(work, np.maximum(activation, weight))
-    elif transfers == "serial":
+    work = moves.cycles
+    for port in ports:
+        work = np.maximum(work, port)
+    overhead: Floats = np.zeros_like(activation)
+    beside = np.maximum(activation, weight)
+    inside = work
+    if transfers == "serial":
         overhead = moves.transfers * np.maximum(rates.latency, store_latency)
-        latency = overhead + work + activation + weight
-    else:
+        inside, beside = overhead + work + activation + weight, overhead
+    elif transfers == "double_buffered":
         fill = np.maximum(moves.fill * rates.read + rates.latency, moves.stored_fill * rates.store_read + store_latency)
         overhead = fill + moves.drain * rates.write
-        homes = np.maximum(activation + rates.latency, weight + store_latency)
-        latency = np.maximum(overhead + work, homes)
+        inside = overhead + work
+        beside = np.maximum(activation + rates.latency, weight + store_latency)
+    latency = np.maximum(inside, beside)
     for tile, size in zip(moves.tiles, rates.sizes, strict=True):
         latency = np.where(tile <= size, latency, np.inf)
-    return Times(activation, weight, overhead, latency, ports)
+    return Times(activation, weight, overhead, ports, work, inside, beside, latency)
 
 
 def objective_of(name: str, moves: Moves, rates: Rates, latency: Floats) -> Floats:
@@ -218,7 +239,8 @@ def objective_of(name: str, moves: Moves, rates: Rates, latency: Floats) -> Floa
         moves.buffer_reads, moves.buffer_writes, rates.buffer_read_pj, rates.buffer_write_pj, strict=True
     ):
         picojoules = picojoules + reads * read_pj + writes * write_pj
-    picojoules = picojoules + moves.macs * rates.mac_pj[moves.dtype[..., 0]]
+    prices = rates.mac_pj[0] if len(rates.mac_pj) == 1 else np.choose(moves.dtype, list(rates.mac_pj))
+    picojoules = picojoules + moves.macs * prices + moves.pj
     # An infinite time (it does not fit) at no static power costs nothing; it must not become nan.
     energy = np.where(fits, picojoules + rates.static_pj * np.where(fits, latency, 0.0), np.inf)
     return energy if name == "energy" else energy * latency
@@ -228,9 +250,9 @@ def prices_of(rates: Rates, *, together: bool) -> Prices:
     """Return what points share of time and energy per byte."""
     return Prices(
         together=together,
-        home=(_shared_ratio(rates.write, rates.read), _shared_ratio(rates.write_pj, rates.read_pj)),
+        home=(shared_ratio(rates.write, rates.read), shared_ratio(rates.write_pj, rates.read_pj)),
         buffers=tuple(
-            (_shared_ratio(write, read), _shared_ratio(write_pj, read_pj))
+            (shared_ratio(write, read), shared_ratio(write_pj, read_pj))
             for write, read, write_pj, read_pj in zip(
                 rates.buffer_write, rates.buffer_read, rates.buffer_write_pj, rates.buffer_read_pj, strict=True
             )
@@ -238,7 +260,7 @@ def prices_of(rates: Rates, *, together: bool) -> Prices:
     )
 
 
-def _shared_ratio(over: Floats, under: Floats) -> float | None:
+def shared_ratio(over: Floats, under: Floats) -> float | None:
     """Return the ratio of two columns if it is the same at all points; 1 where both are zero."""
     if (over == under).all():
         return 1.0

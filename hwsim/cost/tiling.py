@@ -279,30 +279,12 @@ def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
 def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
     """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front.
 
-    One that is no worse than another but for its footprint comes before it, so that the first best of those that fit
-    is the same here and in ``candidates_within``.
+    One that is no worse than another but for its footprint comes before it.
     """
     space = mapspace(nest, setup)
     read = read_by_objectives(space, setup, prices)
     front = non_dominated(read)
     return space.take(front[np.argsort(ranks(read[front, setup.buffer_count :]).sum(axis=0), kind="stable")])
-
-
-@lru_cache(maxsize=65536)
-def candidates_within(nest: Nest, setup: ArraySetup, prices: Prices, capacity_bytes: tuple[int, ...]) -> Candidates:
-    """Return the mappings that some bandwidth or price can make the best in buffers of these sizes.
-
-    Where none fits, the one of the smallest footprint stands alone, to say what is missing.
-    """
-    front = candidates(nest, setup, prices)
-    held = front.buffer_bytes(setup)
-    fits = np.ones(len(front), dtype=bool)
-    for need, capacity in zip(held, capacity_bytes, strict=True):
-        fits &= need <= capacity
-    if not fits.any():
-        return front.take(np.array([np.argmin(np.sum(held, axis=0))]))
-    inside = front.take(fits)
-    return inside.take(non_dominated(read_by_objectives(inside, setup, prices)[:, setup.buffer_count :]))
 
 
 def one_mapping(

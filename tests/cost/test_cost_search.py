@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwsim.chip import HardwarePoints, load_chip
-from hwsim.cost import OBJECTIVES, array, cost, lower
+from hwsim.cost import OBJECTIVES, choosing, cost, lower
 from hwsim.cost.array import array_setup
 from hwsim.cost.tiling import mapspace
 from hwsim.graph import GraphBuilder
@@ -175,7 +175,7 @@ def test_points_together_choose_what_each_chooses_alone(
     kind, objective, seed, npu, small_net, data_folder, monkeypatch
 ):
     # Small boxes, so that bounds at their corners rule candidates out at both levels; one point alone uses no box.
-    monkeypatch.setattr(array, "BOXES", (24, 6))
+    monkeypatch.setattr(choosing, "PAIRS", 500)
     rng = np.random.default_rng([seed, len(kind), OBJECTIVES.index(objective)])
     chip = npu if kind == "shared" else load_chip(data_folder / "toy_split.yaml")
     mode = str(rng.choice(["double_buffered", "serial", "ideal"]))
