@@ -16,7 +16,7 @@ app = typer.Typer(
     help="What a small neural net costs on an embedded processor: latency, energy, memory traffic, fit.",
     epilog="Exit codes: 0 done, 1 does not fit or a rule is broken, 2 bad input, 130 interrupted.",
 )
-plot_app = typer.Typer(no_args_is_help=True, help="Draw a picture of a net on a chip.")
+plot_app = typer.Typer(no_args_is_help=True, help="Draw a picture of a net on a chip, of reports or of a sweep.")
 app.add_typer(plot_app, name="plot")
 
 

@@ -263,6 +263,22 @@ def report_of(
     )
 
 
+def saved_report(path: Path) -> Report:
+    """Read a report that ``evaluate --json`` wrote."""
+    import json
+
+    from hwsim.report import Report
+
+    try:
+        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: is not JSON; `hwsim evaluate NET CHIP --json FILE` writes a report") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
 def dtype_of(word: str | None) -> DType | None:
     """Return the dtype of that name."""
     from hwsim.graph import DTYPES

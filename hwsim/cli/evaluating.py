@@ -30,6 +30,7 @@ from hwsim.cli.arguments import (
     format_of,
     net_of,
     report_of,
+    saved_report,
 )
 from hwsim.cli.terminal import console, note, progress, show, show_table
 from hwsim.errors import UsageError
@@ -195,7 +196,7 @@ def compare(
     if len(saved) < len(nets) and not chips:
         raise UsageError("compare needs --chips A,B for nets that are no reports (.json)")
     with progress() as stage:
-        reports = [_saved_report(Path(name)) for name in saved]
+        reports = [saved_report(Path(name)) for name in saved]
         graphs = [net_of(name, with_, dim, allow_unknown) for name in nets if name not in saved]
         for name in (chips or "").split(",") if graphs else ():
             if name:
@@ -218,22 +219,6 @@ def compare(
         note(sentence)
     if broken_rules:
         raise typer.Exit(DOES_NOT_FIT)
-
-
-def _saved_report(path: Path) -> Report:
-    """Read a report that ``evaluate --json`` wrote."""
-    import json
-
-    from hwsim.report import Report
-
-    try:
-        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: is not JSON; `hwsim evaluate NET CHIP --json FILE` writes a report") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
 
 
 def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:

@@ -1,4 +1,4 @@
-"""The plot room: pictures of reports. It loads matplotlib, and no other room does."""
+"""The plot room: pictures of reports and of sweeps. It loads matplotlib, and no other room does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from hwsim.plot.comparison import plot_compare
 from hwsim.plot.layers import energy_rows, layers_rows, plot_energy, plot_layers, plot_traffic, traffic_rows
 from hwsim.plot.memory import memory_rows, plot_memory
+from hwsim.plot.pareto import plot_pareto
 from hwsim.plot.picture import check_picture, save
 from hwsim.plot.roofline import plot_roofline, roofline_rows
 from hwsim.plot.skislope import plot_skislope
+from hwsim.plot.sweep import plot_sweep
 from hwsim.plot.validation import plot_residuals, plot_validation
 from hwsim.report import Report
 
@@ -41,9 +43,11 @@ __all__ = [
     "plot_energy",
     "plot_layers",
     "plot_memory",
+    "plot_pareto",
     "plot_residuals",
     "plot_roofline",
     "plot_skislope",
+    "plot_sweep",
     "plot_traffic",
     "plot_validation",
     "roofline_rows",

@@ -23,9 +23,9 @@ def drawn(axes):
 
 
 def panels(axes):
-    times, energies = whole_figure(axes).axes
+    times, energies, traffic, memory = whole_figure(axes).axes
     assert times is axes
-    return times, energies
+    return times, energies, traffic, memory
 
 
 def test_lengths_are_latencies_and_energies(npu, mcu):
@@ -33,9 +33,13 @@ def test_lengths_are_latencies_and_energies(npu, mcu):
     reports = [evaluate(net, chip, dtype="int8") for chip in (npu, mcu) for net in nets]
     # Bars stand by net: both chips of the first, then both of the second.
     order = [reports[i] for i in (0, 2, 1, 3)]
-    times, energies = panels(plot_compare(reports))
+    times, energies, traffic, memory = panels(plot_compare(reports))
     assert drawn(times) == pytest.approx([report.latency_s for report in order])
     assert drawn(energies) == pytest.approx([report.energy_j for report in order])
+    # All ports together, as the table of `hwsim compare` has it; the end of the arena.
+    assert drawn(traffic) == pytest.approx([sum(report.traffic_bytes.values()) for report in order])
+    ends = [max(place.offset_bytes + place.size_bytes for place in report.arena) for report in order]
+    assert drawn(memory) == pytest.approx(ends)
     assert [label.get_text() for label in times.get_yticklabels()] == ["toy-npu", "toy-mcu (toy)"] * 2
     assert {"two", "four"} <= {text.get_text() for text in times.texts}
     assert whole_figure(times).get_suptitle().startswith("2 nets on 2 chips")
@@ -46,12 +50,15 @@ def test_what_does_not_fit_is_said_and_has_no_number(npu, mcu):
     net = chain(2)
     reports = [evaluate(net, chip, dtype="int8") for chip in (npu, mcu.replace("ram.size_kib", 3))]
     assert not reports[1].fits
-    times, energies = panels(plot_compare(reports))
-    for axes, value in ((times, reports[0].latency_s), (energies, reports[0].energy_j)):
+    times, energies, traffic, memory = panels(plot_compare(reports))
+    moved = sum(reports[0].traffic_bytes.values())
+    for axes, value in ((times, reports[0].latency_s), (energies, reports[0].energy_j), (traffic, moved)):
         assert drawn(axes) == pytest.approx([value])
         assert "does not fit" in [text.get_text() for text in axes.texts]
         strips = [bar for bar in axes.patches if bar.get_hatch() == "////"]
         assert len(strips) == 1
+    # What a net would need is known of one that does not fit, too.
+    assert len(drawn(memory)) == 2
     cannot = replace(reports[0], reason="for some reason")
     assert "does not run" in [text.get_text() for text in plot_compare([cannot, cannot]).texts]
 
@@ -76,7 +83,9 @@ def test_values_far_apart_share_a_logarithmic_axis(npu, one_conv):
 def test_a_whisker_shows_the_error(npu, one_conv):
     report = replace(evaluate(one_conv, npu, dtype="int8"), error_p90=0.2)
     axes = plot_compare([report, evaluate(chain(3), npu, dtype="int8")])
+    whiskers = [box for panel in panels(axes) for box in panel.containers if hasattr(box, "has_xerr")]
     (whisker,) = (box for box in axes.containers if hasattr(box, "has_xerr"))
+    assert whiskers == [whisker]
     ends = whisker.lines[2][0].get_segments()[0][:, 0] * unit_of(axes.get_xlabel())
     assert ends == pytest.approx([0.8 * report.latency_s, 1.2 * report.latency_s])
     note = " ".join(whole_figure(axes).get_supxlabel().split())
@@ -92,6 +101,18 @@ def test_bars_do_not_overlap(npu, mcu):
     bottom, top = axes.get_ylim()
     assert top <= rows[0]
     assert rows[-1] + 0.78 <= bottom
+
+
+def test_quantities_to_choose(npu):
+    report = evaluate(chain(2), npu, dtype="int8")
+    axes = plot_compare([report, report], show=["memory"])
+    assert whole_figure(axes).axes == [axes]
+    assert axes.get_xlabel() == "peak memory [KiB]"
+    assert whole_figure(axes).get_suptitle() == "chain on toy-npu: peak memory of an inference"
+    with pytest.raises(UsageError, match=r"show .latncy.: must be one of .*; did you mean .latency."):
+        plot_compare([report], show=["latncy"])
+    with pytest.raises(UsageError, match="show: name a quantity or more"):
+        plot_compare([report], show=[])
 
 
 def test_nothing_to_compare():
