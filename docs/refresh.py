@@ -7,7 +7,8 @@ In README.md and in every page under docs/,
 - a ``console`` block that begins with ``$ hwsim`` shows commands and what they print; a line ``…`` stands for lines
   left out, and the one after it says by its first word where to go on;
 - a ``text`` block right after a ``python`` block shows what that code prints; the blocks of a page share their names;
-- a ``yaml`` block whose first line is ``# NAME.yaml`` is a file of that name in the folder where the above run;
+- a ``yaml`` or ``csv`` block whose first line is ``# NAME.yaml`` (``.csv``) is a file of that name in the folder where
+  the above run;
 - between ``<!-- fields of MODULE.CLASS -->`` and ``<!-- end -->`` stands the table of a pydantic model's fields;
 - between ``<!-- published TABLE -->`` and ``<!-- end -->`` stand hwsim's figures beside published ones.
 
@@ -64,7 +65,7 @@ def refreshed(text: str) -> str:
                 body = _session(body)
             elif kind == "python":
                 printed = _printed_by(partial(exec, body, names))
-            elif kind == "yaml" and (name := re.match(r"# (\w+\.yaml)\n", body)):
+            elif kind in ("yaml", "csv") and (name := re.match(rf"# (\w+\.{kind})\n", body)):
                 Path(name[1]).write_text(body, encoding="utf-8")
             parts += [between, f"```{kind}\n{body}```"]
             end = block.end()

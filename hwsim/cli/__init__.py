@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from hwsim.cli import evaluating, fitting, looking, plotting, plotting_sweeps, running, validating
+from hwsim.cli import calibrating, evaluating, fitting, looking, plotting, plotting_sweeps, running, validating
 from hwsim.cli.app import app
 from hwsim.cli.terminal import quietly
 
-__all__ = ["app", "evaluating", "fitting", "looking", "main", "plotting", "plotting_sweeps", "running", "validating"]
+__all__ = [
+    "app",
+    "calibrating",
+    "evaluating",
+    "fitting",
+    "looking",
+    "main",
+    "plotting",
+    "plotting_sweeps",
+    "running",
+    "validating",
+]
 
 
 def main() -> None:

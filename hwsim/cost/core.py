@@ -75,12 +75,8 @@ def run_layers(
     wait_weight_s, wait_activation_s = waiting(layers, engine, table, points, residency)
     shape = np.broadcast_shapes(work.shape, wait_weight_s.shape, wait_activation_s.shape)
     compute_s = np.broadcast_to(work / hardware.clock_hz, shape)
-    home, store = residency.activations, residency.weights
-    ifmap, filter_, ofmap = (_column(layers, name) for name in ("ifmap_bytes", "filter_bytes", "ofmap_bytes"))
-    port_weight_s = filter_ * store.read_s_per_byte
-    port_activation_s = ifmap * home.read_s_per_byte + ofmap * home.write_s_per_byte
-    together = home.index == store.index
-    busy_s = port_activation_s + np.where(together, port_weight_s, 0.0)
+    weight_port_s, activation_port_s = port_times(layers, residency)
+    together = residency.activations.index == residency.weights.index
     wait_s = wait_weight_s + wait_activation_s
     core_s = compute_s + wait_s
     waited_s = wait_activation_s + np.where(together, wait_weight_s, 0.0)
@@ -88,10 +84,23 @@ def run_layers(
         cycles=np.broadcast_to(work + wait_s * hardware.clock_hz, shape),
         compute_s=compute_s,
         call_s=np.broadcast_to(call / hardware.clock_hz, shape),
-        activation_s=np.maximum(busy_s, waited_s),
-        weight_s=np.where(together, 0.0, np.maximum(port_weight_s, wait_weight_s)),
-        latency_s=np.maximum(core_s, np.maximum(busy_s, np.where(together, 0.0, port_weight_s))),
+        activation_s=np.maximum(activation_port_s, waited_s),
+        weight_s=np.where(together, 0.0, np.maximum(weight_port_s, wait_weight_s)),
+        latency_s=np.maximum(core_s, np.maximum(activation_port_s, weight_port_s)),
     )
+
+
+def port_times(layers: Sequence[Row], residency: Residency) -> tuple[Floats, Floats]:
+    """Return how long the ports of the weights' and the activations' homes are busy.
+
+    Both have shape [layer, point]. Where they are one memory, its whole time stands with the activations.
+    """
+    home, store = residency.activations, residency.weights
+    ifmap, filter_, ofmap = (_column(layers, name) for name in ("ifmap_bytes", "filter_bytes", "ofmap_bytes"))
+    weight_s = filter_ * store.read_s_per_byte
+    activation_s = ifmap * home.read_s_per_byte + ofmap * home.write_s_per_byte
+    together = home.index == store.index
+    return np.where(together, 0.0, weight_s), activation_s + np.where(together, weight_s, 0.0)
 
 
 def quantities(layers: Sequence[Row], table: KernelTable) -> Floats:

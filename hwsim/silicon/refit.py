@@ -12,11 +12,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from textwrap import wrap
 
 import numpy as np
 
-from hwsim.chip import KernelCost
 from hwsim.chip.kernels import EngineDType
 from hwsim.files import write_whole
 from hwsim.silicon.fit import FULL, PARENTS, REFERENCE, Bench, Fit, bench
@@ -24,6 +22,7 @@ from hwsim.silicon.groups import error_bars_csv, errors_of
 from hwsim.silicon.measurements import measurements
 from hwsim.silicon.parameters import FILTER_LANES, GROUPS, INNER_LANES, NAMES, STALL, kernel_costs
 from hwsim.silicon.samples import PARALLEL_EFFICIENCY, WEIGHT_REUSE, Sample, samples
+from hwsim.silicon.table_text import folded, inline
 from hwsim.silicon.validation import Checked, check, measured_rows
 
 # Release -> library as its makers write it, and which cores' tables are written for it.
@@ -105,14 +104,14 @@ def _base_text(core: str, found: Checked) -> str:
     ]
     if core in LINUX:
         lines.append(f"parallel_efficiency: {PARALLEL_EFFICIENCY:g}")
-    lines += _folded("fitted_to", _fitted_to(core, found))
+    lines += folded("fitted_to", _fitted_to(core, found))
     lines.append("dtypes:")
     for dtype in ("int8", "float32"):
         lines.append(f"  {dtype}:")
         costs = kernel_costs(_values(core, dtype, found.fit), _scale(core, dtype, found.fit))
-        lines += [f"    {entry}: {_inline(cost)}" for entry, cost in costs.items()]
+        lines += [f"    {entry}: {inline(cost)}" for entry, cost in costs.items()]
     lines.append("sources:")
-    lines += _folded('"*"', _source(core), indent=2)
+    lines += folded('"*"', _source(core), indent=2)
     return "\n".join(lines) + "\n"
 
 
@@ -182,7 +181,7 @@ def _release_text(name: str, core: str, runtime: str, library: str, found: Check
     ]
     sizes = _sizes(runtime, core)
     lines += [f"{field}: {value:.1f}" for field, (value, _) in sizes.items()]
-    lines += _folded("fitted_to", _release_fitted_to(runtime, fitted, here, found.fit))
+    lines += folded("fitted_to", _release_fitted_to(runtime, fitted, here, found.fit))
     if here:
         fitted_error = np.abs([found.fit.relative_error(sample) for sample in here])
         lines.append(f"fit_error: {{mape: {fitted_error.mean():.3f}, n: {len(here)}}}")
@@ -192,7 +191,7 @@ def _release_text(name: str, core: str, runtime: str, library: str, found: Check
     lines.append("sources:")
     source = "measured: hwsim/silicon/measurements.csv" if fitted else "assumed: no row of this release"
     lines.append(f'  "*": "{source}"')
-    lines += [line for field, (_, source) in sizes.items() for line in _folded(field, source, indent=2)]
+    lines += [line for field, (_, source) in sizes.items() for line in folded(field, source, indent=2)]
     return "\n".join(lines) + "\n"
 
 
@@ -230,15 +229,6 @@ def _sizes(runtime: str, core: str) -> dict[str, tuple[float, str]]:
             source = f"{word}: median of {len(values)} int8 rows of stm32ai-modelzoo that state it"
             sizes[field] = (median(values), source)
     return sizes
-
-
-def _inline(cost: KernelCost) -> str:
-    return "{" + ", ".join(f"{name}: {value:.4g}" for name, value in cost.model_dump(exclude_unset=True).items()) + "}"
-
-
-def _folded(key: str, text: str, indent: int = 0) -> list[str]:
-    space = " " * indent
-    return [f"{space}{key}: >-", *wrap(text, 116 - indent, initial_indent=space + "  ", subsequent_indent=space + "  ")]
 
 
 def _arguments(words: Iterable[str]) -> Path:

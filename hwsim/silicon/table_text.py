@@ -1,0 +1,25 @@
+"""Pieces of a kernel table's YAML."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from hwsim.chip import KernelCost
+
+WIDTH = 116
+
+
+def inline(cost: KernelCost, digits: int = 4) -> str:
+    """Return a kernel's costs as a mapping on one line."""
+    return "{" + ", ".join(f"{name}: {value:.{digits}g}" for name, value in _given(cost)) + "}"
+
+
+def _given(cost: KernelCost) -> list[tuple[str, float]]:
+    return list(cost.model_dump(exclude_unset=True).items())
+
+
+def folded(key: str, text: str, indent: int = 0) -> list[str]:
+    """Return a key and its text as a folded block, line by line."""
+    space = " " * indent
+    lines = wrap(text, WIDTH - indent, initial_indent=space + "  ", subsequent_indent=space + "  ")
+    return [f"{space}{key}: >-", *lines]
