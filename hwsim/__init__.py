@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwsim import plot
     from hwsim.chip import Chip, chip_names, load_chip
     from hwsim.errors import HwsimError
+    from hwsim.explore import SweepTable, sweep
     from hwsim.graph import Graph, GraphBuilder
     from hwsim.importers import load_net, net_names
     from hwsim.reference import forward
@@ -29,6 +30,7 @@ __all__ = [
     "GraphBuilder",
     "HwsimError",
     "Report",
+    "SweepTable",
     "__version__",
     "chip_names",
     "evaluate",
@@ -38,6 +40,7 @@ __all__ = [
     "load_net",
     "net_names",
     "plot",
+    "sweep",
 ]
 
 # Rooms load on first use: `import hwsim` costs little more than numpy.
@@ -47,6 +50,7 @@ _ROOMS = {
     "GraphBuilder": "hwsim.graph",
     "HwsimError": "hwsim.errors",
     "Report": "hwsim.report",
+    "SweepTable": "hwsim.explore.table",
     "chip_names": "hwsim.chip",
     "evaluate": "hwsim.report",
     "fit": "hwsim.report",
@@ -54,6 +58,7 @@ _ROOMS = {
     "load_chip": "hwsim.chip",
     "load_net": "hwsim.importers",
     "net_names": "hwsim.importers",
+    "sweep": "hwsim.explore",
 }
 
 # In a checkout nets/ lies beside the package; in a wheel inside it. `hwsim.nets` names it in both.

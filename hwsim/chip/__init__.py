@@ -15,7 +15,7 @@ from hwsim.chip.kernels import (
     KernelTable,
     rate_dtype,
 )
-from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts
+from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts, with_runtime
 from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
 from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
@@ -58,4 +58,5 @@ __all__ = [
     "load_runtime",
     "rate_dtype",
     "runtime_facts",
+    "with_runtime",
 ]

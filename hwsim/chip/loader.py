@@ -52,6 +52,16 @@ def load_chip(source: str | Path, *, runtime: str | None = None) -> Chip:
     return _with_tables(_with_runtime(chip, runtime), path)
 
 
+def with_runtime(chip: Chip, runtime: str) -> Chip:
+    """Return a chip whose cores run another of their kernel libraries, with the tables that come with hwsim.
+
+    Raises:
+        UsageError: The chip has no such runtime.
+        ChipError: Its kernel table does not come with hwsim.
+    """
+    return _with_tables(_with_runtime(chip, runtime), chip_path(chip.name))
+
+
 def load_kernel_table(path: str | Path) -> KernelTable:
     """Return a kernel table, validated; one with a base has the base's costs times its factors.
 

@@ -286,11 +286,16 @@ NUMERIC = (
 )
 
 
+def is_column(path: str) -> bool:
+    """Return whether points may differ in the field of a full path; other fields are of the structure."""
+    return path.split(".")[-1] in NUMERIC or path.startswith("mac_pj.")
+
+
 def _check(path: str, whole: str, column: Floats) -> None:
     """Check a varied column against its field's rules."""
     field = whole.split(".")[-1]
     priced = whole.startswith("mac_pj.")
-    if field not in NUMERIC and not priced:
+    if not is_column(whole):
         raise UsageError(f"{path}: is not a number that can be varied; such are {', '.join(sorted(NUMERIC))}")
     low_ok = column >= 0 if field in MAY_BE_ZERO or priced else column > 0
     bad = column[~(low_ok & np.isfinite(column))]

@@ -2,6 +2,8 @@
 
 from hwsim.explore.expression import Expression, parse
 from hwsim.explore.names import Column, Found
+from hwsim.explore.store import Store
+from hwsim.explore.sweeping import Sweep, prepare, sweep, sweep_chunks
 from hwsim.explore.table import SweepTable
 
-__all__ = ["Column", "Expression", "Found", "SweepTable", "parse"]
+__all__ = ["Column", "Expression", "Found", "Store", "Sweep", "SweepTable", "parse", "prepare", "sweep", "sweep_chunks"]

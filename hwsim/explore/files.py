@@ -12,6 +12,8 @@ import numpy as np
 
 from hwsim.errors import UsageError
 from hwsim.explore.names import Column, find
+from hwsim.explore.parquet import read_parquet
+from hwsim.explore.store import Store
 from hwsim.explore.table import SweepTable
 from hwsim.explore.words import Words
 from hwsim.files import need_regular
@@ -25,11 +27,11 @@ _TRUTH = {"true": True, "false": False}
 
 def read(path: Path, columns: Sequence[str] | None = None) -> SweepTable:
     """Return what a sweep wrote; see ``SweepTable.read``."""
+    if path.is_dir():
+        return Store.open(path).table(columns)
     need_regular(path, UsageError)
     match path.suffix.lower():
         case ".parquet":
-            from hwsim.explore.parquet import read_parquet
-
             return read_parquet(path, columns)
         case ".csv":
             return _read_csv(path, columns)

@@ -21,6 +21,8 @@ from hwsim.files import check_writable
 
 # The key of the file's metadata under which hwsim keeps what was asked, as JSON.
 KEY = "hwsim"
+# What DuckDB may hold while it puts chunks in order; the rest it keeps beside the file.
+MEMORY = "800MB"
 
 
 def duckdb(what: str) -> Any:
@@ -66,8 +68,9 @@ def write_parquet(tables: Iterable[SweepTable], path: Path) -> int:
         whole = folder / "whole.parquet"
         parts = literal(str(folder / "0*.parquet"))
         columns = ", ".join(map(quoted, first.names))
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = {literal(str(folder / 'spill'))}")
         connection.execute(
-            f"COPY (SELECT {columns} FROM read_parquet({parts}, union_by_name = true)) TO {literal(str(whole))} "  # noqa: S608  # names are quoted
+            f"COPY (SELECT {columns} FROM read_parquet({parts}) {_order(first)}) TO {literal(str(whole))} "  # noqa: S608  # names are quoted
             f"({_options(_metadata(first))})"
         )
         connection.close()
@@ -78,6 +81,14 @@ def write_parquet(tables: Iterable[SweepTable], path: Path) -> int:
         raise UsageError(f"cannot write {path}: {told}; what was there is unchanged") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _order(table: SweepTable) -> str:
+    """Return the clause that puts rows net by net, as they were given, and by point."""
+    nets = table.metadata.get("nets")
+    if not nets or not {"net", "point"} <= set(table.names):
+        return ""
+    return f"ORDER BY list_position([{', '.join(map(literal, nets))}], net), point"
 
 
 def _copy(connection: Any, table: SweepTable, path: Path, metadata: dict[str, str]) -> None:

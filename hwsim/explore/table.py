@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,20 @@ class SweepTable:
         told = {column.name: column for column in info}
         self.columns = tuple(told.get(name, Column.of(name, "result")) for name in columns)
         self.metadata = dict(metadata or {})
-        self._data = {name: _stored(values) for name, values in columns.items()}
+        self._data: dict[str, Array | Words] = {name: _stored(values) for name, values in columns.items()}
         lengths = {name: len(values) for name, values in self._data.items()}
         if len(set(lengths.values())) > 1:
             raise UsageError(f"columns of a table differ in length: {lengths}")
         self._length = next(iter(lengths.values()), 0)
+
+    @classmethod
+    def lazy(
+        cls, load: Callable[[str], Array | Words], info: Sequence[Column], length: int, metadata: Mapping[str, Any]
+    ) -> SweepTable:
+        """Return a table whose columns are loaded when they are first asked for."""
+        table = cls({}, metadata=metadata)
+        table.columns, table._data, table._length = tuple(info), _Loaded(load), length
+        return table
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -101,7 +110,7 @@ class SweepTable:
     def take(self, rows: npt.ArrayLike | slice) -> SweepTable:
         """Return some of the rows, by index, mask or slice."""
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
-        return SweepTable({name: data[chosen] for name, data in self._data.items()}, self.columns, self.metadata)
+        return SweepTable({name: self._data[name][chosen] for name in self.names}, self.columns, self.metadata)
 
     def where(self, condition: str | Expression) -> SweepTable:
         """Return the rows at which a condition holds, such as ``latency_ms < 20 and sram_kib <= 256``.
@@ -114,7 +123,7 @@ class SweepTable:
 
     def row(self, index: int) -> dict[str, Any]:
         """Return a row as plain values by column."""
-        return {name: _plain(data[index]) for name, data in self._data.items()}
+        return {name: _plain(self._data[name][index]) for name in self.names}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
@@ -126,7 +135,10 @@ class SweepTable:
         columns = {column.name: column for table in reversed(tables) for column in table.columns}
         first = tables[0].names
         names = [*first, *(name for name in columns if name not in first)]
-        data = {name: _below([table._data.get(name, len(table)) for table in tables]) for name in names}
+        data = {
+            name: _below([table._data[name] if name in table.names else len(table) for table in tables])
+            for name in names
+        }
         return cls(data, list(columns.values()), tables[0].metadata)
 
     @classmethod
@@ -180,6 +192,18 @@ class SweepTable:
         """Return what the table holds, in a line."""
         axes = ", ".join(column.name for column in self.axes)
         return f"SweepTable({len(self):,} rows × {len(self.columns)} columns; axes: {axes or 'none'})"
+
+
+class _Loaded(dict[str, Array | Words]):
+    """Columns that are loaded when they are first asked for."""
+
+    def __init__(self, load: Callable[[str], Array | Words]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, name: str) -> Array | Words:
+        self[name] = _stored(self._load(name))
+        return self[name]
 
 
 def _stored(values: Any) -> Array | Words:

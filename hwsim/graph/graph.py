@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.errors import NetError, did_you_mean
 from hwsim.graph.ops import Op, Unknown
@@ -76,6 +76,11 @@ class Graph:
         )
 
     __hash__ = object.__hash__  # by identity: results computed for a graph are cached under it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made of, not what was computed from it."""
+        parts = (self.name, dict(self.tensors), self.layers, self.inputs, self.outputs, self.warnings, self.rounding)
+        return Graph, parts
 
     def __repr__(self) -> str:
         """Say name and size, not ten thousand layers."""

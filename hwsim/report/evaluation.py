@@ -111,7 +111,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bo
         chip=chip.name,
         runtime=", ".join(engine.runtime for engine in used if isinstance(engine, CoreEngine)),
         batch=workload.batch,
-        dtype=dtype or _stored(workload),
+        dtype=dtype or stored_dtype(workload),
         objective=costs.objective,
         clock_hz=value_at(clock, point),
         peak_macs_per_s=_peaks(costs, point),
@@ -137,7 +137,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bo
     )
 
 
-def _stored(workload: Workload) -> str:
+def stored_dtype(workload: Workload) -> str:
     """Return what to call the dtype of a net that keeps its own: that of most of its MACs."""
     macs: dict[str, int] = {}
     for row in workload.rows:
