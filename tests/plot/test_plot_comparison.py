@@ -115,6 +115,26 @@ def test_quantities_to_choose(npu):
         plot_compare([report], show=[])
 
 
+def test_many_are_dots(npu, mcu):
+    chips = [npu, mcu, *(npu.replace("clock_mhz", 100 * k).replace("name", f"npu{k}") for k in range(1, 12))]
+    small = npu.replace("sram.size_bytes", 8).replace("name", "small")
+    reports = [evaluate(chain(n, f"net{n}"), chip, dtype="int8") for chip in (*chips, small) for n in (1, 2)]
+    reports[0] = replace(reports[0], error_p90=0.2)
+    times, *_, memory = panels(plot_compare(reports))
+    dots = [line.get_xdata()[0] for line in times.lines if str(line.get_label()).startswith("net")]
+    assert dots == pytest.approx([report.latency_s for report in reports if report.runs])
+    assert sum(line.get_label() == "does not run" for line in times.lines) == 2
+    (whisker,) = (line for line in times.lines if line.get_label() == "error")
+    expected = [0.8 * reports[0].latency_s, 1.2 * reports[0].latency_s]
+    assert whisker.get_xdata() == pytest.approx(expected)
+    assert [label.get_text() for label in times.get_yticklabels()] == [chip.name for chip in (*chips, small)]
+    assert sum(str(line.get_label()).startswith("net") for line in memory.lines) == len(reports)
+    names = [text.get_text() for text in times.get_legend().get_texts()]
+    assert names == ["net1", "net2", "does not run"]
+    with pytest.raises(UsageError, match="8 nets on 4 chips: a picture of so many shows 7 nets at most"):
+        plot_compare([replace(reports[2 * k], net=f"n{n}") for k in range(4) for n in range(8)])
+
+
 def test_nothing_to_compare():
     with pytest.raises(UsageError, match="needs a report or more"):
         plot_compare([])
