@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import operator
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -141,7 +143,9 @@ def parse(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise UsageError(f"expression {text[:40]!r}…: has {len(text):,} characters; {MAX_LENGTH:,} is the most")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():  # Python's own remarks on odd code, such as 1(2), are not for users
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         told = getattr(error, "msg", None) or str(error) or type(error).__name__
         raise UsageError(f"expression {text!r}: is not arithmetic: {told}") from None
@@ -160,7 +164,12 @@ def _check(text: str, node: ast.expr, names: dict[str, None], depth: int) -> Non
             _check(text, child, names, depth + 1)
 
     match node:
-        case ast.Constant(value=bool() | int() | float() | str()) if not isinstance(node.value, bool):
+        case ast.Constant(value=bool()):
+            _refuse(text, node)
+        case ast.Constant(value=int() | float()):
+            if node.value > sys.float_info.max:
+                raise UsageError(f"expression {text[:40]!r}…: a number is beyond {sys.float_info.max:.1g}")
+        case ast.Constant(value=str()):
             return
         case ast.Name() | ast.Attribute():
             dotted = _dotted(node)
