@@ -166,8 +166,8 @@ def _check(text: str, node: ast.expr, names: dict[str, None], depth: int) -> Non
     match node:
         case ast.Constant(value=bool()):
             _refuse(text, node)
-        case ast.Constant(value=int() | float()):
-            if node.value > sys.float_info.max:
+        case ast.Constant(value=int() | float() as number):
+            if number > sys.float_info.max:
                 raise UsageError(f"expression {text[:40]!r}…: a number is beyond {sys.float_info.max:.1g}")
         case ast.Constant(value=str()):
             return

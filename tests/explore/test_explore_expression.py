@@ -95,7 +95,7 @@ def test_macs_by_dtype_and_node():
         ("f'{a}'", "is not arithmetic"),
         ("(a := 3)", "is not arithmetic"),
         ("True", "is not arithmetic"),
-        ("1 < " + "9" * 400, "a number is beyond 2e+308"),
+        ("1 < " + "9" * 400, "a number is beyond"),
         ("(1)(2)", "is not arithmetic"),
         ("1j", "is not arithmetic"),
         ("a & b", "write 'and' for &"),
