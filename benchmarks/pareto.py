@@ -16,7 +16,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.explore.pareto import front
+from hwsim.explore.fronts import front
 
 Floats = npt.NDArray[np.float64]
 AIMS_S = {2: 5.0, 4: 30.0}

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from hwsim.cli import calibrating, evaluating, fitting, looking, plotting, plotting_sweeps, running, validating
+from hwsim.cli import (
+    calibrating,
+    choosing,
+    evaluating,
+    fitting,
+    looking,
+    plotting,
+    plotting_sweeps,
+    running,
+    validating,
+)
 from hwsim.cli.app import app
 from hwsim.cli.terminal import quietly
 
 __all__ = [
     "app",
     "calibrating",
+    "choosing",
     "evaluating",
     "fitting",
     "looking",

@@ -43,6 +43,14 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+_SIGNS: Mapping[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
 _HINTS: Mapping[type[ast.AST], str] = {
     ast.BitAnd: "write 'and' for &",
     ast.BitOr: "write 'or' for |",
@@ -90,6 +98,22 @@ class Expression:
         if found.dtype != np.bool_:
             raise UsageError(f"{self.text!r}: is a number; a condition compares two, as in latency_ms < 20")
         return found
+
+    @property
+    def clauses(self) -> tuple[Expression, ...]:
+        """The conditions that ``and`` joins at the top, each as an expression of its own; itself where there is one."""
+        tree = self._tree
+        if not (isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And)):
+            return (self,)
+        return tuple(parse(ast.unparse(part)) for part in tree.values)
+
+    @property
+    def bound(self) -> tuple[str, str, float] | None:
+        """A comparison of something with a number, as its text, the comparison and the number; None for all else."""
+        match self._tree:
+            case ast.Compare(left=left, ops=[op], comparators=[ast.Constant(value=int() | float() as limit)]):
+                return ast.unparse(left), _SIGNS.get(type(op), ""), float(limit)
+        return None
 
     def _value(self, node: ast.expr, value_of: Lookup, node_nm: Value | None) -> Value:
         def value(child: ast.expr) -> Value:
@@ -151,7 +175,7 @@ def parse(text: str) -> Expression:
         raise UsageError(f"expression {text!r}: is not arithmetic: {told}") from None
     names: dict[str, None] = {}
     _check(text, tree, names, 0)
-    return Expression(text, tuple(names), tree)
+    return Expression(text.strip(), tuple(names), tree)
 
 
 def _check(text: str, node: ast.expr, names: dict[str, None], depth: int) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from hwsim.errors import UsageError
-from hwsim.explore.pareto import front
+from hwsim.explore.fronts import front
 from hwsim.explore.table import SweepTable
 from hwsim.explore.words import Words
 from hwsim.plot.grid import MOST_SERIES, names_of, need_some, varies, way_of

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hwsim.errors import UsageError
-from hwsim.explore import pareto
-from hwsim.explore.pareto import front, merged_front
+from hwsim.explore import fronts
+from hwsim.explore.fronts import front
 
 
 def brute_force(points: np.ndarray) -> np.ndarray:
@@ -48,10 +48,10 @@ def test_no_points_no_front() -> None:
 @pytest.mark.parametrize("kind", ["uniform", "ties", "sphere", "line"])
 def test_equals_brute_force(objectives: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On small inputs with the grid, chunks and recursion all in play."""
-    monkeypatch.setattr(pareto, "FEW", 50)
-    monkeypatch.setattr(pareto, "CELLS", 3**objectives)
-    monkeypatch.setattr(pareto, "PAIRS", 64)
-    monkeypatch.setattr(pareto, "CHUNK_ROWS", 97)
+    monkeypatch.setattr(fronts, "FEW", 50)
+    monkeypatch.setattr(fronts, "CELLS", 3**objectives)
+    monkeypatch.setattr(fronts, "PAIRS", 64)
+    monkeypatch.setattr(fronts, "CHUNK_ROWS", 97)
     rng = np.random.default_rng([objectives, len(kind)])
     for _ in range(6):
         points = rng.random((int(rng.integers(1, 700)), objectives))
@@ -73,17 +73,6 @@ def test_order_of_points_does_not_matter() -> None:
     points = np.floor(rng.random((20_000, 3)) * 30)
     shuffle = rng.permutation(len(points))
     assert sorted(shuffle[front(list(points[shuffle].T))]) == front(list(points.T)).tolist()
-
-
-def test_front_of_fronts_is_the_front() -> None:
-    rng = np.random.default_rng(6)
-    points = np.floor(rng.random((9_000, 3)) * 40)
-    points[::17, 1] = np.nan
-    rows = np.arange(len(points))
-    parts = [(rows[i : i + 1000], points[i : i + 1000]) for i in range(0, len(points), 1000)]
-    kept, values = merged_front(parts)
-    assert kept.tolist() == front(list(points.T)).tolist()
-    assert np.array_equal(values, points[kept])
 
 
 def test_equals_moocore() -> None:

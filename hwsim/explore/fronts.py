@@ -20,7 +20,7 @@ doi:10.1145/358841.358850.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -70,25 +70,6 @@ def front(minimize: Sequence[npt.ArrayLike], maximize: Sequence[npt.ArrayLike] =
 
 
 _NONE: Ints = np.zeros(0, dtype=np.int64)
-
-
-def merged_front(parts: Iterable[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
-    """Return the front of points that come in parts, holding no more than the front so far and one part.
-
-    Args:
-        parts: Pairs of row numbers, shape [point], and objectives to minimise, shape [point, objective].
-
-    Returns:
-        Row numbers and objectives of the front, in the order they came in.
-    """
-    rows, values = _NONE, np.zeros((0, 0))
-    for part_rows, part in parts:
-        own = front(list(part.T))
-        together = np.concatenate([values.reshape(-1, part.shape[1]), part[own]])
-        numbers = np.concatenate([rows, part_rows[own]])
-        kept = front(list(together.T))
-        rows, values = numbers[kept], together[kept]
-    return rows, values
 
 
 def _numbered(columns: Sequence[tuple[Floats, float]], start: int) -> Ints:
