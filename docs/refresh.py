@@ -10,7 +10,8 @@ In README.md and in every page under docs/,
 - a ``yaml`` or ``csv`` block whose first line is ``# NAME.yaml`` (``.csv``) is a file of that name in the folder where
   the above run;
 - between ``<!-- fields of MODULE.CLASS -->`` and ``<!-- end -->`` stands the table of a pydantic model's fields;
-- between ``<!-- published TABLE -->`` and ``<!-- end -->`` stand hwsim's figures beside published ones.
+- between ``<!-- published TABLE -->`` and ``<!-- end -->`` stand hwsim's figures beside published ones;
+- between ``<!-- study NAME -->`` and ``<!-- end -->`` stand the picture of ``examples/NAME.py`` and what it found.
 
 A test fails while a page differs from what this would write.
 """
@@ -21,10 +22,11 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ LEFT_OUT = "…"
 
 _BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELDS = re.compile(r"(<!-- fields of (?P<model>[\w.]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_STUDY = re.compile(r"(<!-- study (?P<name>\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _PUBLISHED = re.compile(r"(<!-- published (?P<table>\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -46,12 +49,15 @@ def main() -> None:
         if new != old:
             page.write_text(new, encoding="utf-8")
             print(page.relative_to(CHECKOUT))
+        for found in _STUDY.finditer(new):
+            draw_study(found["name"])
 
 
 def refreshed(text: str) -> str:
     """Return a page with everything it shows of the program as the program shows it now."""
     text = _FIELDS.sub(lambda found: found[1] + fields_table(found["model"]) + found[4], text)
     text = _PUBLISHED.sub(lambda found: found[1] + published_table(found["table"]) + found[4], text)
+    text = _STUDY.sub(lambda found: found[1] + study_told(found["name"]) + found[4], text)
     names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None  # by the Python block just before
     parts, end = [], 0
@@ -137,6 +143,29 @@ def published_table(name: str) -> str:
     from hwsim.silicon.published import comparison_table
 
     return f"\n{comparison_table(name).markdown()}\n"
+
+
+def study_told(name: str) -> str:
+    """Return the picture of an example, as a page shows it, and the sentence that it ends with."""
+    example, result = _study(name)
+    title = str(example["__doc__"]).partition("\n")[0]
+    told = example["learnt"](result)
+    return f"\n![{title}](docs/pictures/{name}.svg)\n\n{told} (`python examples/{name}.py`)\n\n"
+
+
+def draw_study(name: str) -> None:
+    """Draw the picture of an example anew."""
+    from hwsim.plot import save
+
+    example, result = _study(name)
+    save(example["picture"](result), CHECKOUT / "docs" / "pictures" / f"{name}.svg")
+
+
+@cache
+def _study(name: str) -> tuple[dict[str, Any], Any]:
+    """Return the names that an example defines, and what it computes."""
+    example = runpy.run_path(str(CHECKOUT / "examples" / f"{name}.py"))
+    return example, example["study"]()
 
 
 def fields_table(model: str) -> str:

@@ -19,6 +19,8 @@ from hwsim.report.words import rounded
 
 Floats = npt.NDArray[np.float64]
 
+# Letters of a value's name in a legend or a title.
+LONGEST = 48
 NEED, MOVED = "_need_bytes", "_bytes"
 _SCALED = {"s": seconds_unit, "J": joules_unit, "B": bytes_unit}
 # What a name whose unit is its only word for what is measured is about: ``dram_gb_per_s``.
@@ -93,7 +95,7 @@ def told(table: SweepTable, name: str, value: Any) -> str:
     """Return the value of an axis or a key as a sentence has it: ``npu rows 16``, ``sram size 128 KiB``, ``lenet5``."""
     column = table.find(name).column
     if isinstance(table.stored(name), Words):
-        return label(str(value), 32)
+        return label(str(value), LONGEST)
     return f"{about_of(column)} {number(float(value))} {column.unit}".strip()
 
 

@@ -14,7 +14,17 @@ from hwsim.explore.table import SweepTable
 from hwsim.plot.grid import Grid, grid
 from hwsim.plot.heatmap import draw_heatmap
 from hwsim.plot.palette import FAINT_INK, SERIES
-from hwsim.plot.quantities import about_of, axis_label, geometric, mark_decades, mark_values, told, whole_names, wide
+from hwsim.plot.quantities import (
+    LONGEST,
+    about_of,
+    axis_label,
+    geometric,
+    mark_decades,
+    mark_values,
+    told,
+    whole_names,
+    wide,
+)
 from hwsim.plot.sheet import Sheet, label, sheet, style
 
 Floats = npt.NDArray[np.float64]
@@ -128,7 +138,7 @@ def _series_name(found: Grid, index: int) -> str:
     if found.by is None:
         return found.y.name
     value = found.by.values[index]
-    return label(str(value), 32) if found.by.words else f"{value:g}"
+    return label(str(value), LONGEST) if found.by.words else f"{value:g}"
 
 
 def _series_title(table: SweepTable, found: Grid) -> str | None:
