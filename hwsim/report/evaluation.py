@@ -37,6 +37,7 @@ from hwsim.report.holding import (
     value_at,
     why_not,
 )
+from hwsim.report.io_bounds import io_bounds
 from hwsim.report.record import NET_DOES_NOT_RUN, LayerReport, Mapping, MemoryReport, Report
 from hwsim.report.way_out import ways_out
 
@@ -178,6 +179,8 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
     macs_done = costs.macs_done[:, point].tolist()
     live = _live_bytes(costs)
     mappings = _mappings(costs, point)
+    compulsory = [_compulsory_bytes(costs, index) for index in range(len(rows))]
+    least = io_bounds(costs, point, compulsory)
     return tuple(
         LayerReport(
             name=row.layer.name,
@@ -198,7 +201,8 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
                 for name, flow in zip(memories, flows[index], strict=True)
                 if (parts := _nonzero(FLOWS, flow))
             },
-            compulsory_bytes=_compulsory_bytes(costs, index),
+            compulsory_bytes=compulsory[index],
+            io_bound_bytes=least[index],
             weight_bytes=row.stored_bytes,
             live_bytes=live[index],
             energy_j=sum(energy[index]) if runs else nan,

@@ -33,6 +33,7 @@ UNITS = {
     "cycles": "cycles of the engine",
     "utilization": "share from 0 to 1",
     "compulsory_ratio": "bytes moved over bytes that must move",
+    "io_bound_ratio": "bytes moved over the least that any order of the MACs moves",
     "arena_gap": "share of the lower bound",
     "error_p90": "share of the latency",
 }
@@ -61,6 +62,8 @@ TOTALS = (
     "traffic_parts_bytes",
     "compulsory_bytes",
     "compulsory_ratio",
+    "io_bound_bytes",
+    "io_bound_ratio",
     "arena_bytes",
     "arena_gap",
     "peak_bytes",

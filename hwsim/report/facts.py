@@ -64,7 +64,12 @@ def _traffic(report: Report) -> str:
     moved = ", ".join(f"{name} {human_bytes(count)}" for name, count in report.traffic_bytes.items() if count)
     if not moved:
         return "none"
-    return f"{moved}; {rounded(report.compulsory_ratio)} times the compulsory {human_bytes(report.compulsory_bytes)}"
+    told = f"{moved}; {rounded(report.compulsory_ratio)} times the compulsory {human_bytes(report.compulsory_bytes)}"
+    above = rounded(report.io_bound_ratio)
+    # The bound is told where it says more than the compulsory bytes.
+    if above == rounded(report.compulsory_ratio):
+        return told
+    return f"{told}, {above} times the I/O lower bound {human_bytes(report.io_bound_bytes)}"
 
 
 def _energy(report: Report) -> str:

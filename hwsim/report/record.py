@@ -70,6 +70,8 @@ class LayerReport:
         traffic_bytes: Bytes across each memory's port.
         traffic_parts_bytes: The same by direction and tensor: memory -> ``read_filter``, ``write_ofmap``, … -> bytes.
         compulsory_bytes: Each touched element once; what home memories must move at least.
+        io_bound_bytes: What home memories must move at least, in whatever order an array does the layer's MACs, with
+            what its buffers and PEs hold; elsewhere the same as ``compulsory_bytes``.
         weight_bytes: Stored constants that the layer reads.
         live_bytes: Activations that the arena holds while the layer runs.
         energy_j: Energy [J]; nan where the layer cannot run.
@@ -94,6 +96,7 @@ class LayerReport:
     traffic_bytes: dict[str, int]
     traffic_parts_bytes: dict[str, dict[str, int]]
     compulsory_bytes: int
+    io_bound_bytes: int
     weight_bytes: int
     live_bytes: int
     energy_j: float
@@ -294,9 +297,27 @@ class Report:
     @property
     def compulsory_ratio(self) -> float:
         """What the memories that hold tensors move, over what they must move at least."""
-        homes = [memory.name for memory in self.memories if {"activations", "weights"} & set(memory.items)]
-        moved = sum(self.traffic_bytes[name] for name in homes)
-        return moved / self.compulsory_bytes if self.compulsory_bytes else nan
+        return self.home_traffic_bytes / self.compulsory_bytes if self.compulsory_bytes else nan
+
+    @property
+    def home_names(self) -> tuple[str, ...]:
+        """The memories that hold whole tensors."""
+        return tuple(memory.name for memory in self.memories if {"activations", "weights"} & set(memory.items))
+
+    @property
+    def home_traffic_bytes(self) -> int:
+        """Bytes across their ports."""
+        return sum(self.traffic_bytes[name] for name in self.home_names)
+
+    @property
+    def io_bound_bytes(self) -> int:
+        """What they must move at least, in whatever order each layer's MACs are done [B]."""
+        return sum(layer.io_bound_bytes for layer in self.layers)
+
+    @property
+    def io_bound_ratio(self) -> float:
+        """What they move, over that."""
+        return self.home_traffic_bytes / self.io_bound_bytes if self.io_bound_bytes else nan
 
     @property
     def peak_bytes(self) -> dict[str, int]:
@@ -403,6 +424,7 @@ def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
         "macs_done": layer.macs_done,
         "utilization": layer.utilization,
         "compulsory_bytes": layer.compulsory_bytes,
+        "io_bound_bytes": layer.io_bound_bytes,
         "weight_bytes": layer.weight_bytes,
         "live_bytes": layer.live_bytes,
         "energy_j": layer.energy_j,

@@ -54,6 +54,11 @@ class _LayerTable:
         self.columns.append(Column(f"{name} [%]", numeric=True, drop=drop))
         self.cells.append(lambda layers: _hundredths(100 * cell(layers)))
 
+    def ratio(self, name: str, cell: Callable[[Sequence[LayerReport]], float]) -> None:
+        """Add a column of ratios."""
+        self.columns.append(Column(name, numeric=True))
+        self.cells.append(lambda layers: rounded(cell(layers)))
+
     def row(self, layers: Sequence[LayerReport]) -> list[str]:
         """Return the cells of one layer, or of several summed up."""
         return [cell(layers) for cell in self.cells]
@@ -131,6 +136,9 @@ def _add_costs(table: _LayerTable, report: Report, *, wide: bool) -> None:
     for name in report.traffic_bytes:
         if wide or name == busiest:
             table.amount(name, _traffic_of(name), _bytes, drop=3)
+    if wide and any(layer.mapping for layer in report.layers):
+        table.amount("I/O bound", lambda layer: layer.io_bound_bytes, _bytes, zero=MISSING)
+        table.ratio("× bound", _times_bound(report.home_names))
     for name, field in MEASURED.items():
         if any(field in layer.measured for layer in report.layers):
             table.share(name, _measured_of(field), drop=1)
@@ -144,6 +152,16 @@ MEASURED = {"0 in w": "weight_zero_fraction", "0 in if": "ifmap_zero_fraction"}
 
 def _traffic_of(memory: str) -> Value:
     return lambda layer: layer.traffic_bytes[memory]
+
+
+def _times_bound(homes: Sequence[str]) -> Callable[[Sequence[LayerReport]], float]:
+    """Return what gives, of layers, the bytes their homes move over what they must move at least."""
+
+    def times(layers: Sequence[LayerReport]) -> float:
+        least = sum(layer.io_bound_bytes for layer in layers)
+        return sum(layer.traffic_bytes[name] for layer in layers for name in homes) / least if least else nan
+
+    return times
 
 
 def _measured_of(field: str) -> Callable[[Sequence[LayerReport]], float]:
