@@ -102,8 +102,10 @@ def test_bad_input_is_one_sentence(validate, words, said, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     code, out, err = validate(*words)
     assert (code, out) == (2, "")
-    assert err.startswith(f"hwsim: {said}")
-    assert err.count("\n") == 1
+    # On a busy machine a line of progress may stand before it.
+    *progress, sentence = err.splitlines()
+    assert sentence.startswith(f"hwsim: {said}")
+    assert all(line.endswith(" s") for line in progress)
     assert not list(tmp_path.iterdir())
 
 
