@@ -179,7 +179,7 @@ def compare(
         Path | None, typer.Option("--json", metavar="FILE", help="Write totals and deltas as JSON.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw latencies and energies (.png .svg .pdf).")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw them side by side (.png .svg .pdf).")
     ] = None,
 ) -> None:
     """Put nets, chips and earlier reports side by side; the first is the base of every change."""

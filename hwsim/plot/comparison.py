@@ -64,6 +64,8 @@ def plot_compare(
             raise UsageError(f"show {name!r}: must be one of {', '.join(PANELS)}{did_you_mean(name, PANELS)}")
     if not show:
         raise UsageError(f"show: name a quantity or more of {', '.join(PANELS)}")
+    if ax is not None:
+        show = show[:1]
     if len(reports) > MOST_BARS and min(len({r.net for r in reports}), len({target_of(r) for r in reports})) > 1:
         return draw_dots(reports, show, ax)
     bars, headings = _arranged(reports)

@@ -26,10 +26,10 @@ Ints = npt.NDArray[np.int64]
 
 HEIGHT_IN = 3.1
 # Beyond so many points in all, the dominated ones are drawn as how many there are in each of so many bins.
-MOST_DOTS, BINS = 5000, (360, 240)
+MOST_DOTS, BINS = 5000, (240, 160)
 # Up to so many points of a front have a mark each.
 MARKED = 60
-FAINTEST, DARKEST = 0.12, 0.5
+FAINTEST, DARKEST = 0.25, 0.6
 MARKS = "osD^vP*"
 # Up to so many fronts each have a point annotated.
 MOST_CHOSEN = 3

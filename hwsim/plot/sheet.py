@@ -65,8 +65,8 @@ STYLE = {
 }
 
 
-# A number and its unit are one word.
-_WORD = re.compile(r"\S*\d (?:%|[µa-zA-Z]{1,3}\b)\S*|\S+")
+# A number, with its thousands apart and its unit, is one word.
+_WORD = re.compile(r"\S*\d(?: \d{3}\b)*(?: (?:%|[µa-zA-Z]{1,3}\b))?\S*|\S+")
 
 
 @contextmanager

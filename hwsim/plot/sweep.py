@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from hwsim.explore.table import SweepTable
-from hwsim.plot.grid import Grid, grid
+from hwsim.plot.grid import Grid, grid, varies
 from hwsim.plot.heatmap import draw_heatmap
 from hwsim.plot.palette import FAINT_INK, SERIES
 from hwsim.plot.quantities import (
@@ -161,15 +161,12 @@ def _title(table: SweepTable, found: Grid) -> str:
 
 def _note(table: SweepTable, found: Grid, *, best: bool) -> str:
     shown = {way.name for way in (*found.x, found.by) if way}
-    fixed = []
+    fixed, open_ = [], []
     for column in table.columns:
         if (column.role != "axis" and column.name not in ("batch", "dtype")) or column.name in shown:
             continue
-        values = table[column.name][:1]
-        stored = table.stored(column.name)
-        codes = stored.codes if hasattr(stored, "codes") else stored
-        if codes.min() == codes.max():
-            fixed.append(told(table, column.name, values[0]))
-        elif best:
-            fixed.append(f"the best over {about_of(column)}")
-    return ", ".join(fixed)
+        if varies(table, column.name):
+            open_.append(about_of(column))
+        else:
+            fixed.append(told(table, column.name, table[column.name][0]))
+    return ", ".join([*fixed, *([f"the best over {' and '.join(open_)}"] if open_ and best else [])])

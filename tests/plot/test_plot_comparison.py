@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hwsim.errors import UsageError
 from hwsim.plot import plot_compare
@@ -113,6 +114,13 @@ def test_quantities_to_choose(npu):
         plot_compare([report], show=["latncy"])
     with pytest.raises(UsageError, match="show: name a quantity or more"):
         plot_compare([report], show=[])
+
+
+def test_axes_of_ones_own_hold_the_first_quantity(npu):
+    ax = Figure().subplots()
+    assert plot_compare([evaluate(chain(2), npu, dtype="int8")], ax, show=["energy", "latency"]) is ax
+    assert ax.get_xlabel() == "energy [nJ]"
+    assert ax.get_title(loc="left").startswith("chain on toy-npu: energy of an inference")
 
 
 def test_many_are_dots(npu, mcu):

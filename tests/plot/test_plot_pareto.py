@@ -88,10 +88,10 @@ def test_many_points_are_bins(tmp_path):
     assert mesh.get_rasterized()
     save(axes, many)
     assert many.stat().st_size < 2**19
-    # Limits leave 6 % at each side: points lie in (1/1.12)² = 0.797 of the 360 × 240 bins, 2.90 in each;
-    # one without any is clear: 0.797 · (1 − e^−2.90) = 0.753 are not.
-    shades = mesh.get_array().reshape(240, 360, 4)[..., 3]
-    assert (shades > 0).mean() == pytest.approx(0.753, abs=0.01)
+    # Limits leave 6 % at each side: points lie in (1/1.12)² = 0.797 of the 240 × 160 bins, 6.54 in each;
+    # one without any is clear: 0.797 · (1 − e^−6.54) = 0.796 are not.
+    shades = mesh.get_array().reshape(160, 240, 4)[..., 3]
+    assert (shades > 0).mean() == pytest.approx(0.796, abs=0.01)
 
 
 def test_one_point_and_equal_ones():

@@ -12,6 +12,7 @@ from hwsim.cli import main
 from hwsim.errors import UsageError
 from hwsim.graph import GraphBuilder
 from hwsim.plot import PLOTS, ROWS, check_picture, plot_layers, plot_memory, plot_roofline, save
+from hwsim.plot.sheet import wrapped
 from hwsim.report import evaluate
 
 
@@ -127,3 +128,9 @@ def test_the_command_line_writes_the_data_too(kind, report, data_folder, tmp_pat
     rows = list(csv.DictReader(io.StringIO(data.read_text())))
     assert rows
     assert list(rows[0]) == list(dict.fromkeys(name for row in ROWS[kind](report) for name in row))
+
+
+def test_numbers_stay_whole_where_lines_break():
+    lines = wrapped("front of 74 727 points at 1 060 KiB", 8.0, 60.0)
+    assert lines == ["front of", "74 727 points", "at 1 060 KiB"]
+    assert wrapped("rows 16 of 100 000 MiB", 8.0, 55.0) == ["rows 16 of", "100 000 MiB"]
