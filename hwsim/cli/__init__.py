@@ -11,6 +11,7 @@ from hwsim.cli import (
     plotting,
     plotting_sweeps,
     running,
+    sensing,
     validating,
 )
 from hwsim.cli.app import app
@@ -27,6 +28,7 @@ __all__ = [
     "plotting",
     "plotting_sweeps",
     "running",
+    "sensing",
     "validating",
 ]
 

@@ -3,6 +3,7 @@
 from hwsim.explore.choosing import best, pareto
 from hwsim.explore.expression import Expression, parse
 from hwsim.explore.names import Column, Found
+from hwsim.explore.sensing import Sensitivity, grid_sensitivity, sensitivity
 from hwsim.explore.store import Store
 from hwsim.explore.sweeping import Sweep, prepare, sweep, sweep_chunks
 from hwsim.explore.table import SweepTable
@@ -11,13 +12,16 @@ __all__ = [
     "Column",
     "Expression",
     "Found",
+    "Sensitivity",
     "Store",
     "Sweep",
     "SweepTable",
     "best",
+    "grid_sensitivity",
     "pareto",
     "parse",
     "prepare",
+    "sensitivity",
     "sweep",
     "sweep_chunks",
 ]

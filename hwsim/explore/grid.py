@@ -135,7 +135,7 @@ class Samples:
         # A Sobol sequence is balanced over powers of two; its first points are those of a longer one.
         power = (self.count - 1).bit_length()
         shares = drawn.random_base2(power)[: self.count] if self.method == "sobol" else drawn.random(self.count)
-        at = tuple(_drawn_at(axis, shares[:, index]) for index, axis in enumerate(self.axes))
+        at = tuple(drawn_at(axis, shares[:, index]) for index, axis in enumerate(self.axes))
         ranked = sorted(range(len(self.axes)), key=lambda index: self.axes[index].slowness)
         slow = [at[index] for index in ranked if self.axes[index].slowness < 2]
         order = np.lexsort(slow[::-1]) if slow else np.arange(self.count)
@@ -148,7 +148,8 @@ class Samples:
         return Block(points[sample], nets, tuple(column[sample] for column in at))
 
 
-def _drawn_at(axis: Axis, shares: Floats) -> Ints | Floats:
+def drawn_at(axis: Axis, shares: Floats) -> Ints | Floats:
+    """Return where shares 0..1 fall on an axis: the index of a value of a list, or a value of a span."""
     if not isinstance(axis.values, Span):
         return np.minimum((shares * axis.count).astype(np.int64), axis.count - 1)
     values = axis.values.at(shares)
