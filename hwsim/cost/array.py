@@ -6,7 +6,7 @@ The choice is made among candidates that pruning has left (``tiling``), at all p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import inf
@@ -14,13 +14,14 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, rate_dtype
-from hwsim.cost.array_time import Moves, Rates, buffer_names, prices_of, times_of
+from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
+from hwsim.cost.array_time import Moves, Rates, Times, buffer_names, prices_of, times_of
 from hwsim.cost.choosing import choose
+from hwsim.cost.differences import absorbed
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.residency import Residency
-from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates
+from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, operand_traffic
 from hwsim.cost.workload import Row
 from hwsim.errors import CostError
 
@@ -28,38 +29,200 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """What mappings move through each port, of each tensor, and the MACs they do; integers, of any shape.
+
+    Attributes:
+        ifmap: Bytes of the ifmap read from its home.
+        filter: Of filters and biases.
+        ofmap: Of the ofmap, written home.
+        psum_in: Psums read from the activations' home; ``psum_out`` likewise written.
+        ifmap_read: Bytes of the ifmap read from its buffer; ``ifmap_written`` likewise written.
+        filter_read: Of the filter; ``filter_written`` likewise.
+        ofmap_read: What leaves the ofmap's buffer for good; ``ofmap_written`` what was written there of it.
+        psum_read: All that comes and goes before; ``psum_written`` likewise.
+        macs_done: MACs that take their cycle.
+        macs_priced: MACs that take energy.
+        ifmap_tile: What the ifmap takes of its buffer; ``filter_tile`` and ``ofmap_tile`` likewise.
+    """
+
+    ifmap: Ints
+    filter: Ints
+    ofmap: Ints
+    psum_in: Ints
+    psum_out: Ints
+    ifmap_read: Ints
+    ifmap_written: Ints
+    filter_read: Ints
+    filter_written: Ints
+    ofmap_read: Ints
+    ofmap_written: Ints
+    psum_read: Ints
+    psum_written: Ints
+    macs_done: Ints
+    macs_priced: Ints
+    ifmap_tile: Ints
+    filter_tile: Ints
+    ofmap_tile: Ints
+
+    @classmethod
+    def of(cls, table: Candidates, ofmap_bytes: Ints) -> Flows:
+        """Return the flows of candidates whose layers have so many bytes of ofmap."""
+        traffic = {operand: operand_traffic(table, operand) for operand in OPERANDS}
+        read, written = traffic["ofmap"]
+        return cls(
+            ifmap=coded(table.ifmap_bytes, table.ifmap_coded),
+            filter=coded(table.filter_bytes, table.filter_coded),
+            ofmap=coded(ofmap_bytes, table.ofmap_coded),
+            psum_in=table.psum_in_bytes,
+            psum_out=table.psum_out_bytes,
+            ifmap_read=traffic["ifmap"][0],
+            ifmap_written=traffic["ifmap"][1],
+            filter_read=traffic["filter"][0],
+            filter_written=traffic["filter"][1],
+            ofmap_read=table.ofmap_read_bytes,
+            ofmap_written=table.ofmap_read_bytes,
+            psum_read=read - table.ofmap_read_bytes,
+            psum_written=written - table.ofmap_read_bytes,
+            macs_done=table.macs_done,
+            macs_priced=table.macs_priced,
+            ifmap_tile=table.ifmap_tile_bytes,
+            filter_tile=table.filter_tile_bytes,
+            ofmap_tile=table.ofmap_tile_bytes,
+        )
+
+    def take(self, index: np.ndarray) -> Flows:
+        """Return the flows at these positions."""
+        return Flows(*(getattr(self, name)[index] for name in self.__slots__))
+
+
+@dataclass(frozen=True)
+class Space:
+    """Candidates of several layers and what is known of each, columns of one length.
+
+    Attributes:
+        table: The mappings.
+        moves: What times and energies read of them.
+        flows: What they move through each port.
+        owner: The layer of each.
+    """
+
+    table: Candidates
+    moves: Moves
+    flows: Flows
+    owner: npt.NDArray[np.intp]
+
+    def take(self, index: np.ndarray) -> Space:
+        """Return some of the candidates."""
+        return Space(self.table.take(index), self.moves.take(index), self.flows.take(index), self.owner[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Space]) -> Space:
+        """Return the candidates of all parts, one after the other."""
+
+        def columns(name: str, names: Iterable[str]) -> list[np.ndarray]:
+            every = [[getattr(getattr(part, name), column) for part in parts] for column in names]
+            return [np.concatenate(some, axis=-1) for some in every]
+
+        return cls(
+            Candidates.joined([part.table for part in parts]),
+            Moves(*columns("moves", Moves.__slots__)),
+            Flows(*columns("flows", Flows.__slots__)),
+            np.concatenate([part.owner for part in parts]),
+        )
+
+
 @dataclass(frozen=True)
 class Mapped:
     """The chosen mapping of layers with MACs and what it costs, arrays of shape [layer, point].
 
     Attributes:
-        feasible: Whether any tile fits the buffers; where not, times are nan.
-        cycles: Array cycles.
-        compute_s: Array time.
-        buffer_s: Busy time of each tile buffer's port, [buffer, layer, point], in the order of ``buffer_names``.
-        activation_s: Busy time of the activations' home.
-        weight_s: Busy time of the weights' home, zero where it is the activations'.
-        overhead_s: First fill and last drain, or the latency of all transfers.
-        latency_s: All of it.
-        table: Candidates among which the mappings were chosen.
+        space: Candidates among which the mappings were chosen.
         choice: Index of the chosen one; of the smallest footprint where none fits.
+        rates: Of the points.
+        transfers: How transfers and computing share the time.
     """
 
-    feasible: npt.NDArray[np.bool_]
-    cycles: Floats
-    compute_s: Floats
-    buffer_s: Floats
-    activation_s: Floats
-    weight_s: Floats
-    overhead_s: Floats
-    latency_s: Floats
-    table: Candidates
+    space: Space
     choice: npt.NDArray[np.intp]
+    rates: Rates
+    transfers: Transfers
+
+    @cached_property
+    def moves(self) -> Moves:
+        """What the chosen mappings move."""
+        return self.space.moves.take(self.choice)
+
+    @cached_property
+    def times(self) -> Times:
+        """Times in cycles."""
+        return times_of(self.moves, self.rates, self.transfers)
+
+    @cached_property
+    def feasible(self) -> npt.NDArray[np.bool_]:
+        """Whether any tile fits the buffers; where not, times are nan."""
+        return self._wide(np.isfinite(self.times.latency))
+
+    @cached_property
+    def cycles(self) -> Floats:
+        """Array cycles."""
+        return self._wide(self.moves.cycles)
+
+    @property
+    def compute_s(self) -> Floats:
+        """Array time."""
+        return self.cycles * self.rates.cycle_s
+
+    @property
+    def buffer_s(self) -> list[Floats]:
+        """Busy time of each tile buffer's port, in the order of ``buffer_names``."""
+        return [self._seconds(port) for port in self.times.ports]
+
+    @property
+    def activation_s(self) -> Floats:
+        """Busy time of the activations' home."""
+        return self._seconds(self.times.activation)
+
+    @property
+    def weight_s(self) -> Floats:
+        """Busy time of the weights' home, zero where it is the activations'."""
+        return self._seconds(self.times.weight)
+
+    @property
+    def overhead_s(self) -> Floats:
+        """First fill and last drain, or the latency of all transfers."""
+        return self._seconds(np.where(self.feasible, self.times.overhead, np.nan))
+
+    @property
+    def latency_s(self) -> Floats:
+        """All of it."""
+        return self._seconds(np.where(self.feasible, self.times.latency, np.nan))
+
+    @cached_property
+    def flows(self) -> Flows:
+        """What the chosen mappings move through each port."""
+        return self.space.flows.take(self.choice)
 
     @cached_property
     def tiles(self) -> Candidates:
         """The chosen mappings, each column of shape [layer, point]."""
-        return self.table.take(self.choice)
+        return self.space.table.take(self.choice)
+
+    def at(self, points: slice) -> Mapped:
+        """Return the mappings of some of the points."""
+        return replace(self, choice=self.choice[:, points], rates=self.rates.at(points))
+
+    def absorbed(self) -> Mapped:
+        """Return the same choice with what all points share worked out: of its times the latency alone has meaning."""
+        moves, rates = absorbed(self.space.moves, self.rates)
+        return replace(self, space=replace(self.space, moves=moves), rates=rates)
+
+    def _wide(self, column: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(column, self.choice.shape)
+
+    def _seconds(self, cycles: Floats) -> Floats:
+        return self._wide(cycles * self.rates.cycle_s)
 
 
 def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArraySetup:
@@ -108,45 +271,27 @@ def map_layers(
     rates = Rates.of(engine, points, residency, dtypes)
     names = buffer_names(engine, points.chip)
     transfers = points.chip.memory(names[0]).transfers if names else "ideal"
-    shape = (len(distinct), points.count)
-    times = {name: np.zeros(shape) for name in ("cycles", "activation", "weight", "overhead", "latency")}
-    ports = np.zeros((len(names), *shape))
-    choice = np.zeros(shape, dtype=np.intp)
-    tables, length = [], 0
+    choice = np.zeros((len(distinct), points.count), dtype=np.intp)
+    spaces, length = [], 0
     for group in _groups(engine, points, residency):
         setup = array_setup(engine, points.chip, group.rows, group.cols)
         here = rates.at(group.points)
-        table, owner, moves = _front(
+        space = _space(
             tuple(distinct),
             tuple(dtypes),
             setup,
             prices_of(here, together=group.together),
             tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
         )
-        best = choose(moves, owner, here, transfers, objective)
-        chosen = moves.take(best)
-        found = times_of(chosen, here, transfers)
-        for name in times:
-            times[name][:, group.points] = chosen.cycles if name == "cycles" else getattr(found, name)
-        ports[:, :, group.points] = found.ports
-        choice[:, group.points] = best + length
-        tables.append(table)
-        length += len(table)
-    feasible = np.isfinite(times["latency"])
-    for name in ("latency", "overhead"):
-        times[name][~feasible] = np.nan
-    return Mapped(
-        feasible=feasible[where],
-        cycles=times["cycles"][where],
-        compute_s=(times["cycles"] * rates.cycle_s)[where],
-        buffer_s=(ports * rates.cycle_s)[:, where],
-        activation_s=(times["activation"] * rates.cycle_s)[where],
-        weight_s=(times["weight"] * rates.cycle_s)[where],
-        overhead_s=(times["overhead"] * rates.cycle_s)[where],
-        latency_s=(times["latency"] * rates.cycle_s)[where],
-        table=Candidates.joined(tables),
-        choice=choice[where],
-    )
+        best = choose(space.moves, space.owner, here, transfers, objective)
+        # Of thousands of candidates few are chosen anywhere; these stay near at hand.
+        chosen = np.zeros(len(space.owner), dtype=bool)
+        chosen[best] = True
+        place = np.cumsum(chosen) + (length - 1)
+        choice[:, group.points] = place[best]
+        spaces.append(space.take(np.flatnonzero(chosen)))
+        length = int(place[-1]) + 1
+    return Mapped(Space.joined(spaces), choice[where], rates, transfers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +321,16 @@ def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -
         yield _Group(np.flatnonzero(owner.reshape(-1) == index), rows, cols, bool(one_home))
 
 
-@lru_cache(maxsize=1024)
-def _front(
+# A space is some megabytes.
+@lru_cache(maxsize=128)
+def _space(
     layers: tuple[Layer, ...],
     dtypes: tuple[str, ...],
     setup: ArraySetup,
     prices: Prices,
     macs_per_cycle: tuple[float, ...],
-) -> tuple[Candidates, npt.NDArray[np.intp], Moves]:
-    """Return the candidates of layers end to end, the layer of each, and what they move."""
+) -> Space:
+    """Return the candidates of layers end to end."""
     sets = [
         candidates(nest, setup, replace(prices, together=prices.together or from_activations))
         for nest, _, from_activations in layers
@@ -196,9 +342,9 @@ def _front(
     dtype = np.array([dtypes.index(dtype) for _, dtype, _ in layers])[owner]
     traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
     empty = np.zeros((0, len(table)))
-    ifmap, filter_ = coded(table.ifmap_bytes, table.ifmap_coded), coded(table.filter_bytes, table.filter_coded)
+    flows = Flows.of(table, np.array([nest.ofmap_bytes for nest, *_ in layers])[owner])
+    ifmap, filter_, ofmap = flows.ifmap, flows.filter, flows.ofmap
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
-    ofmap = coded(np.array([nest.ofmap_bytes for nest, *_ in layers])[owner], table.ofmap_coded)
     moves = Moves(
         cycles=np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles)
         + table.load_cycles,
@@ -217,7 +363,7 @@ def _front(
         buffer_writes=np.array([writes for _, writes in traffic], dtype=np.float64) if traffic else empty,
         pj=np.zeros(len(table)),
     )
-    return table, owner, moves
+    return Space(table, moves, flows, owner)
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints, rate_dtype
 from hwsim.cost.arena import Arena, plan_arena
-from hwsim.cost.array import Mapped, macs_per_pe, map_layers
-from hwsim.cost.array_time import OBJECTIVES
+from hwsim.cost.array import Flows, Mapped, macs_per_pe, map_layers
+from hwsim.cost.array_time import OBJECTIVES, buffer_names
 from hwsim.cost.core import run_layers
-from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, WRITE, Costs
+from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, TENSOR_KINDS, WRITE, Costs, capacity_bytes
 from hwsim.cost.footprint import Footprint, footprint, memory_facts
-from hwsim.cost.hooks import coded
 from hwsim.cost.residency import Home, Residency, place
-from hwsim.cost.tiling import operand_traffic
-from hwsim.cost.totals import Totals, joined, summed
+from hwsim.cost.totals import Totals, joined
 from hwsim.cost.vector import stream_layers, streamed_bytes
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
 from hwsim.errors import CostError, UsageError, did_you_mean
@@ -52,56 +52,34 @@ def cost(
         UsageError: The objective or a placement does not exist.
         CostError: No engine takes a layer, or an engine lacks a rate or a kernel for it.
     """
-    if objective not in OBJECTIVES:
-        hint = did_you_mean(objective, OBJECTIVES)
-        raise UsageError(f"objective = {objective!r}: must be one of {', '.join(OBJECTIVES)}{hint}")
-    chip = points.chip
+    _check_objective(objective)
     untimed: list[str] = []
-    engine = _assign(workload.rows, points, None if timed else untimed)
-    used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY]
-    arena = plan_arena(workload, memory_facts(chip, engine))
-    runtime = footprint(chip, workload.rows, engine)
-    # A memory has room for a net only if it has room for what the libraries keep beside it.
-    homes = partial(
-        place,
-        points,
-        _home_memories(points, used or chip.engines[:1]),
-        arena_bytes=arena.peak_bytes + int(runtime.ram_bytes),
-        weight_bytes=workload.weight_bytes + int(runtime.code_bytes),
-    )
-    residency = homes(wanted=placed)
-    ledger = _Ledger(workload, points, residency)
-    # Code stays, and weights are kept, where the profile's rule puts them, wherever weights are copied to for running.
-    ledger.runtimes(runtime, residency.weights if not placed else homes().weights)
+    frame = _framed(workload, points, placed, None if timed else untimed)
+    ledger = _Ledger(frame)
     mapped: Mapped | None = None
     mapped_layers = np.zeros(0, dtype=np.intp)
-    for index, unit in enumerate(chip.engines):
-        layers = np.flatnonzero(engine == index)
+    for unit, layers in frame.shares():
         if isinstance(unit, CoreEngine):
-            if len(layers):
-                try:
-                    ledger.run(layers, unit)
-                except CostError as error:
-                    if timed:
-                        raise
-                    untimed.append(str(error))
-                    ledger.leave(layers)
-        elif len(layers):
-            with_macs = np.array([workload.rows[i].nest is not None for i in layers])
-            if with_macs.any():
-                if mapped is not None:
-                    raise CostError(
-                        f"chip {chip.name!r}: two arrays share the net's layers; give each kind to one of them"
-                    )
-                mapped_layers = layers[with_macs]
-                mapped = ledger.map(mapped_layers, unit, objective)
-            if not with_macs.all():
-                ledger.stream(layers[~with_macs], unit)
-    return ledger.costs(objective, engine, arena, mapped, mapped_layers, tuple(untimed))
+            try:
+                ledger.run(layers, unit)
+            except CostError as error:
+                if timed:
+                    raise
+                untimed.append(str(error))
+                ledger.leave(layers)
+        else:
+            with_macs, without = frame.split(layers)
+            if len(with_macs):
+                mapped_layers = with_macs
+                mapped = map_layers(frame.rows(with_macs), unit, points, frame.residency, objective)
+                ledger.map(mapped_layers, unit, mapped)
+            if len(without):
+                ledger.stream(without, unit)
+    return ledger.costs(objective, mapped, mapped_layers, tuple(untimed))
 
 
-# Points that are costed at a time where only their totals are kept.
-POINTS_AT_A_TIME = 2048
+# Points whose mappings are chosen together, and those of them whose layers are added up together.
+CHOSEN_TOGETHER, SUMMED_TOGETHER = 1 << 17, 1 << 11
 
 
 def totals(
@@ -111,7 +89,9 @@ def totals(
     objective: str = "latency",
     placed: Mapping[str, str] | None = None,
 ) -> Totals:
-    """Return what a workload costs in total at every hardware point: the sums of ``cost`` in constant memory a point.
+    """Return what a workload costs in total at every hardware point: the sums of ``cost``, layers not kept.
+
+    Layers that are alike are costed once, and points that agree in what a choice of mappings reads share it.
 
     Args:
         workload: A lowered net.
@@ -123,11 +103,146 @@ def totals(
         UsageError: As in ``cost``.
         CostError: As in ``cost``.
     """
-    parts = [
-        summed(cost(workload, points.at(slice(start, start + POINTS_AT_A_TIME)), objective=objective, placed=placed))
-        for start in range(0, points.count, POINTS_AT_A_TIME)
-    ]
+    _check_objective(objective)
+    parts: list[Totals] = []
+    for start in range(0, points.count, CHOSEN_TOGETHER):
+        here = points.at(slice(start, start + CHOSEN_TOGETHER))
+        frame = _framed(workload, here, placed, None)
+        parts += _summed(frame, objective)
     return joined(points, parts)
+
+
+def _summed(frame: _Frame, objective: str) -> Iterator[Totals]:
+    """Yield the totals of a frame's points, some at a time."""
+    alike = _alike(frame)
+    mappings: dict[str, Mapped] = {}
+    for unit, layers in frame.shares(alike.first):
+        with_macs, _ = frame.split(layers)
+        if isinstance(unit, ArrayEngine) and len(with_macs):
+            mapped = map_layers(frame.rows(with_macs), unit, frame.points, frame.residency, objective)
+            mappings[unit.name] = mapped.absorbed()
+    for start in range(0, frame.points.count, SUMMED_TOGETHER):
+        some = slice(start, start + SUMMED_TOGETHER)
+        ledger = _Ledger(frame.at(some), alike)
+        for unit, layers in frame.shares(alike.first):
+            if isinstance(unit, CoreEngine):
+                ledger.run(layers, unit)
+                continue
+            with_macs, without = frame.split(layers)
+            if len(with_macs):
+                ledger.map(with_macs, unit, mappings[unit.name].at(some))
+            if len(without):
+                ledger.stream(without, unit)
+        yield ledger.totals(objective)
+
+
+def _check_objective(objective: str) -> None:
+    if objective not in OBJECTIVES:
+        hint = did_you_mean(objective, OBJECTIVES)
+        raise UsageError(f"objective = {objective!r}: must be one of {', '.join(OBJECTIVES)}{hint}")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What is decided of a net before its layers are costed.
+
+    Attributes:
+        workload: The net.
+        points: The hardware points.
+        engine: Index of each layer's engine, −1 where none is needed.
+        arena: The activation plan.
+        residency: Homes of activations and weights.
+        taken: What runtimes take for themselves.
+        store: Where code is, and weights while the chip is off.
+    """
+
+    workload: Workload
+    points: HardwarePoints
+    engine: Ints
+    arena: Arena
+    residency: Residency
+    taken: Footprint
+    store: Home
+
+    def at(self, index: slice) -> _Frame:
+        """Return the frame of some of the points."""
+        points = self.points.at(index)
+        return replace(
+            self, points=points, residency=self.residency.at(points, index), store=self.store.at(points, index)
+        )
+
+    def rows(self, layers: Index) -> list[Row]:
+        """Return layers by their indices."""
+        return [self.workload.rows[i] for i in layers]
+
+    def shares(self, among: Index | None = None) -> Iterator[tuple[ArrayEngine | CoreEngine, Index]]:
+        """Yield each engine in use with its layers, all or those among some.
+
+        Raises:
+            CostError: Two arrays share the layers with MACs.
+        """
+        mapped = False
+        for index, unit in enumerate(self.points.chip.engines):
+            layers = np.flatnonzero(self.engine == index) if among is None else among[self.engine[among] == index]
+            if isinstance(unit, ArrayEngine) and len(self.split(layers)[0]):
+                if mapped:
+                    name = self.points.chip.name
+                    raise CostError(f"chip {name!r}: two arrays share the net's layers; give each kind to one of them")
+                mapped = True
+            if len(layers):
+                yield unit, layers
+
+    def split(self, layers: Index) -> tuple[Index, Index]:
+        """Return the layers with MACs, and those without."""
+        with_macs = np.array([row.nest is not None for row in self.rows(layers)], dtype=bool)
+        return layers[with_macs], layers[~with_macs]
+
+
+def _framed(
+    workload: Workload, points: HardwarePoints, placed: Mapping[str, str] | None, untaken: list[str] | None
+) -> _Frame:
+    """Return what is decided of a net before its layers are costed; the arguments are those of ``cost``."""
+    chip = points.chip
+    engine = _assign(workload.rows, points, untaken)
+    used = [chip.engines[index] for index in dict.fromkeys(engine.tolist()) if index != NOBODY]
+    arena = plan_arena(workload, memory_facts(chip, engine))
+    taken = footprint(chip, workload.rows, engine)
+    # A memory has room for a net only if it has room for what the libraries keep beside it.
+    homes = partial(
+        place,
+        points,
+        _home_memories(points, used or chip.engines[:1]),
+        arena_bytes=arena.peak_bytes + int(taken.ram_bytes),
+        weight_bytes=workload.weight_bytes + int(taken.code_bytes),
+    )
+    residency = homes(wanted=placed)
+    # Code stays, and weights are kept, where the profile's rule puts them, wherever weights are copied to for running.
+    store = residency.weights if not placed else homes().weights
+    return _Frame(workload, points, engine, arena, residency, taken, store)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Layers that cost the same.
+
+    Attributes:
+        first: Indices of the first layer of each kind, ascending.
+        counts: How many layers are like the first of their kind, shape [layer].
+    """
+
+    first: Index
+    counts: Ints
+
+
+def _alike(frame: _Frame) -> _Alike:
+    """Return which layers cost the same: all but their names and tensors is."""
+    seen: dict[Any, int] = {}
+    counts = np.zeros(len(frame.workload.rows), dtype=np.int64)
+    names = [field.name for field in fields(Row) if field.name != "layer"]
+    for index, (row, engine) in enumerate(zip(frame.workload.rows, frame.engine.tolist(), strict=True)):
+        if engine != NOBODY:
+            counts[seen.setdefault((engine, row.layer.op, *(getattr(row, name) for name in names)), index)] += 1
+    return _Alike(np.array(list(seen.values()), dtype=np.intp), counts)
 
 
 def _assign(rows: Sequence[Row], points: HardwarePoints, untaken: list[str] | None) -> Ints:
@@ -191,148 +306,162 @@ def _home_memories(points: HardwarePoints, engines: Sequence[ArrayEngine | CoreE
 
 
 class _Ledger:
-    """Arrays being filled, engine by engine, and the sums taken over them at the end."""
+    """Arrays being filled, engine by engine, and the sums taken over them at the end.
 
-    def __init__(self, workload: Workload, points: HardwarePoints, residency: Residency) -> None:
-        self._workload, self._points, self._residency = workload, points, residency
-        self._memories = points.chip.memories
+    Its entries are the layers, or, where only totals are kept, the engines: what their layers cost is then added up as
+    it is entered, alike layers as often as there are.
+    """
+
+    def __init__(self, frame: _Frame, alike: _Alike | None = None) -> None:
+        self._frame, self._alike = frame, alike
+        self._workload, self._points, self._residency = frame.workload, frame.points, frame.residency
+        self._memories = self._points.chip.memories
         self._names = [memory.name for memory in self._memories]
-        layers, count, memories = len(workload.rows), points.count, len(self._memories)
-        self._cycles = np.zeros((layers, count))
-        self._compute_s = np.zeros((layers, count))
-        self._overhead_s = np.zeros((layers, count))
-        self._latency_s = np.zeros((layers, count))
-        self._peak = np.full((layers, count), np.nan)
-        self._macs = np.repeat(workload.column("macs")[:, None], count, axis=1)
-        self._memory_s = np.zeros((memories, layers, count))
-        self._traffic = np.zeros((memories, 2, 4, layers, count), dtype=np.int64)
-        self._mac_j = np.zeros((layers, count))
-        self._core_j = np.zeros((layers, count))
+        count, memories = self._points.count, len(self._memories)
+        entries = len(self._workload.rows) if alike is None else len(self._points.chip.engines)
+        self._latency_s = np.zeros((entries, count))
+        self._macs = np.zeros((entries, count), dtype=np.int64)
+        self._traffic = np.zeros((memories, 2, 4, entries, count), dtype=np.int64)
+        self._mac_j = np.zeros((entries, count))
+        self._core_j = np.zeros((entries, count))
         self._tiles = np.zeros((memories, count), dtype=np.int64)
-        self._runtime = np.zeros((memories, count), dtype=np.int64)
-        self._code = np.zeros((memories, count), dtype=np.int64)
-        self._image = np.zeros((memories, count), dtype=np.int64)
+        self._runtime, self._code, self._image = self._runtimes()
+        if alike is None:
+            self._cycles = np.zeros((entries, count))
+            self._compute_s = np.zeros((entries, count))
+            self._overhead_s = np.zeros((entries, count))
+            self._peak = np.full((entries, count), np.nan)
+            self._memory_s = np.zeros((memories, entries, count))
+            self._macs += self._workload.column("macs")[:, None]
+        else:
+            self._unmapped = np.zeros(count, dtype=np.int64)
+            self._first_unmapped = np.full(count, -1, dtype=np.int64)
+            self._lacking = np.zeros((memories, count), dtype=np.int64)
 
-    def map(self, at: Index, engine: ArrayEngine, objective: str) -> Mapped:
+    def _entry(self, at: Index) -> Index:
+        """Return the entries of layers of one engine."""
+        return at if self._alike is None else self._frame.engine[at[:1]]
+
+    def _of(self, at: Index, values: np.ndarray) -> np.ndarray:
+        """Return what layers add to their entries, [layer, point] or their sum, [1, point]."""
+        if self._alike is None:
+            return values
+        return np.asarray((self._alike.counts[at][:, None] * values).sum(axis=0, keepdims=True))
+
+    def map(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
         """Enter layers with MACs on an array."""
-        rows = [self._workload.rows[i] for i in at]
-        mapped = map_layers(rows, engine, self._points, self._residency, objective)
-        self._enter(at, mapped.cycles, mapped.compute_s, mapped.latency_s, mapped.activation_s, mapped.weight_s)
-        self._overhead_s[at] = mapped.overhead_s
-        hardware = self._points.engine(engine.name)
-        rates = np.array([macs_per_pe(engine, row.dtype) for row in rows])[:, None]
-        self._peak[at] = rates * (hardware.rows * hardware.cols)
+        rows, entry, flows = self._frame.rows(at), self._entry(at), mapped.flows
+        self._latency_s[entry] += self._of(at, mapped.latency_s)
         prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
-        tiles = mapped.tiles
-        self._mac_j[at] = tiles.macs_priced * prices * J_PER_PJ
-        self._macs[at] = tiles.macs_done
-        self._enter_homes(
-            at,
-            coded(tiles.ifmap_bytes, tiles.ifmap_coded),
-            coded(tiles.filter_bytes, tiles.filter_coded),
-            coded(self._column(rows, "ofmap_bytes"), tiles.ofmap_coded),
-        )
-        self._enter_spills(at, tiles.psum_in_bytes, tiles.psum_out_bytes)
-        self._enter_buffers(at, engine, mapped)
-        return mapped
+        self._mac_j[entry] += self._of(at, flows.macs_priced * prices) * J_PER_PJ
+        self._macs[entry] = self._of(at, flows.macs_done)
+        self._enter_homes(at, flows.ifmap, flows.filter, flows.ofmap)
+        self._enter_spills(at, flows.psum_in, flows.psum_out)
+        self._enter_buffers(at, engine, flows)
+        if self._alike is None:
+            hardware = self._points.engine(engine.name)
+            rates = np.array([macs_per_pe(engine, row.dtype) for row in rows])[:, None]
+            self._peak[at] = rates * (hardware.rows * hardware.cols)
+            self._enter_times(at, mapped.cycles, mapped.compute_s, mapped.activation_s, mapped.weight_s)
+            self._overhead_s[at] = mapped.overhead_s
+            for name, busy_s in zip(buffer_names(engine, self._points.chip), mapped.buffer_s, strict=True):
+                self._memory_s[self._names.index(name)][at] = busy_s
+        else:
+            self._enter_unmapped(at, engine, mapped)
+
+    def _enter_unmapped(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
+        """Enter which layers have no mapping that fits, and what the first of them would need."""
+        missing = ~mapped.feasible
+        assert self._alike is not None
+        self._unmapped += self._alike.counts[at] @ missing
+        (where,) = np.nonzero(missing.any(axis=0))
+        first = missing[:, where].argmax(axis=0)
+        self._first_unmapped[where] = at[first]
+        for operand, name in engine.buffers(self._points.chip).items():
+            tile = getattr(mapped.flows, f"{operand}_tile")
+            self._lacking[self._names.index(name), where] += tile[first, where]
 
     def _enter_spills(self, at: Index, read: Ints, written: Ints) -> None:
+        entry, read, written = self._entry(at), self._of(at, read), self._of(at, written)
         for index in range(len(self._memories)):
             here = self._residency.activations.index == index
-            self._traffic[index, READ, PSUM][at] += np.where(here, read, 0)
-            self._traffic[index, WRITE, PSUM][at] += np.where(here, written, 0)
+            self._traffic[index, READ, PSUM][entry] += np.where(here, read, 0)
+            self._traffic[index, WRITE, PSUM][entry] += np.where(here, written, 0)
 
-    def _enter_buffers(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
-        tiles, buffers = mapped.tiles, engine.buffers(self._points.chip)
+    def _enter_buffers(self, at: Index, engine: ArrayEngine, flows: Flows) -> None:
+        entry, buffers = self._entry(at), engine.buffers(self._points.chip)
         for operand, name in buffers.items():
             traffic = self._traffic[self._names.index(name)]
-            read, written = operand_traffic(tiles, operand)
-            if operand == "ofmap":
-                # What leaves for good is the ofmap; all that comes and goes before is psums.
-                traffic[READ, OFMAP][at] += tiles.ofmap_read_bytes
-                traffic[WRITE, OFMAP][at] += tiles.ofmap_read_bytes
-                traffic[READ, PSUM][at] += read - tiles.ofmap_read_bytes
-                traffic[WRITE, PSUM][at] += written - tiles.ofmap_read_bytes
-            else:
-                kind = IFMAP if operand == "ifmap" else FILTER
-                traffic[READ, kind][at] += read
-                traffic[WRITE, kind][at] += written
-        for number, name in enumerate(dict.fromkeys(buffers.values())):
+            # What leaves for good is the ofmap; all that comes and goes before is psums.
+            for tensor in ("ofmap", "psum") if operand == "ofmap" else (operand,):
+                kind = TENSOR_KINDS.index(tensor)
+                traffic[READ, kind][entry] += self._of(at, getattr(flows, f"{tensor}_read"))
+                traffic[WRITE, kind][entry] += self._of(at, getattr(flows, f"{tensor}_written"))
+        for name in dict.fromkeys(buffers.values()):
             index = self._names.index(name)
-            self._memory_s[index][at] = mapped.buffer_s[number]
-            held = sum(getattr(tiles, f"{operand}_tile_bytes") for operand, at_ in buffers.items() if at_ == name)
+            held = sum(getattr(flows, f"{operand}_tile") for operand, at_ in buffers.items() if at_ == name)
             self._tiles[index] = np.maximum(self._tiles[index], np.max(held, axis=0))
 
     def stream(self, at: Index, engine: ArrayEngine) -> None:
         """Enter layers without MACs on an array's vector lanes."""
-        rows = [self._workload.rows[i] for i in at]
+        rows = self._frame.rows(at)
         streamed = stream_layers(rows, engine, self._points, self._residency)
-        self._enter(
-            at, streamed.cycles, streamed.compute_s, streamed.latency_s, streamed.activation_s, streamed.weight_s
-        )
+        self._latency_s[self._entry(at)] += self._of(at, streamed.latency_s)
         self._enter_homes(at, *streamed_bytes(rows, engine))
+        if self._alike is None:
+            self._enter_times(at, streamed.cycles, streamed.compute_s, streamed.activation_s, streamed.weight_s)
 
-    def runtimes(self, taken: Footprint, store: Home) -> None:
-        """Enter what runtimes take for themselves, and the image of weights that are copied from flash to run.
+    def _runtimes(self) -> tuple[Ints, Ints, Ints]:
+        """Return what runtimes take for themselves, and the image of weights that are copied from flash to run.
 
-        Args:
-            taken: RAM, beside the activations, and code.
-            store: Where code is, and weights while the chip is off.
+        RAM beside the activations, code, and image, each of shape [memory, point].
         """
+        taken, store = self._frame.taken, self._frame.store
         columns, home, weights = np.arange(self._points.count), self._residency.activations, self._residency.weights
-        np.add.at(self._runtime, (home.index, columns), int(taken.ram_bytes))
-        np.add.at(self._code, (store.index, columns), int(taken.code_bytes))
+        runtime, code, image = np.zeros((3, len(self._memories), self._points.count), dtype=np.int64)
+        runtime[home.index, columns] = int(taken.ram_bytes)
+        code[store.index, columns] = int(taken.code_bytes)
         is_flash = np.array([memory.kind == "flash" for memory in self._memories])
         copied = (store.index != weights.index) & is_flash[store.index]
-        np.add.at(self._image, (store.index, columns), np.where(copied, self._workload.weight_bytes, 0))
+        image[store.index, columns] = np.where(copied, self._workload.weight_bytes, 0)
+        return runtime, code, image
 
     def run(self, at: Index, engine: CoreEngine) -> None:
         """Enter layers on a core."""
-        rows = [self._workload.rows[i] for i in at]
+        rows, entry = self._frame.rows(at), self._entry(at)
         ran = run_layers(rows, engine, engine.kernel_table, self._points, self._residency)
-        self._enter(at, ran.cycles, ran.compute_s, ran.latency_s, ran.activation_s, ran.weight_s)
-        self._overhead_s[at] = ran.call_s
         hardware = self._points.engine(engine.name)
-        peaks = [engine_rate(engine, row.dtype) for row in rows]
-        self._peak[at] = np.array(peaks)[:, None] * hardware.cores
+        self._latency_s[entry] += self._of(at, ran.latency_s)
         if engine.run_mw is None:
             prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
-            self._mac_j[at] = self._column(rows, "macs") * prices * J_PER_PJ
+            self._mac_j[entry] += self._of(at, self._column(rows, "macs") * prices) * J_PER_PJ
         else:
-            self._core_j[at] = hardware.run_w * ran.latency_s
+            self._core_j[entry] += hardware.run_w * self._of(at, ran.latency_s)
         self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") for kind in ("ifmap", "filter", "ofmap")))
+        if self._alike is None:
+            self._enter_times(at, ran.cycles, ran.compute_s, ran.activation_s, ran.weight_s)
+            self._overhead_s[at] = ran.call_s
+            peaks = [engine_rate(engine, row.dtype) for row in rows]
+            self._peak[at] = np.array(peaks)[:, None] * hardware.cores
+        else:
+            self._macs[entry] += self._of(at, self._column(rows, "macs"))
 
     def leave(self, at: Index) -> None:
         """Enter layers without a time."""
         for column in (self._cycles, self._compute_s, self._overhead_s, self._latency_s):
             column[at] = np.nan
 
-    def costs(
-        self,
-        objective: str,
-        engine: Ints,
-        arena: Arena,
-        mapped: Mapped | None,
-        mapped_layers: Index,
-        untimed: tuple[str, ...],
-    ) -> Costs:
-        """Return the finished record."""
-        points, workload = self._points, self._workload
-        macs = self._macs
+    def costs(self, objective: str, mapped: Mapped | None, mapped_layers: Index, untimed: tuple[str, ...]) -> Costs:
+        """Return the finished record of layers."""
+        macs, frame = self._macs, self._frame
         with np.errstate(divide="ignore", invalid="ignore"):
             utilization = np.where(macs > 0, macs / (self._peak * self._cycles), np.nan)
-        need = self._tiles + self._runtime + self._code + self._image
-        columns = np.arange(points.count)
-        np.add.at(need, (self._residency.activations.index, columns), arena.peak_bytes)
-        np.add.at(need, (self._residency.weights.index, columns), workload.weight_bytes)
-        memory_j = [self._access_energy(index) for index in range(len(self._memories))]
-        static_j = points.static_w * self._latency_s
         return Costs(
-            workload=workload,
-            points=points,
+            workload=self._workload,
+            points=self._points,
             objective=objective,
-            engine=engine,
-            arena=arena,
+            engine=frame.engine,
+            arena=frame.arena,
             residency=self._residency,
             cycles=self._cycles,
             compute_s=self._compute_s,
@@ -343,8 +472,8 @@ class _Ledger:
             macs_done=self._macs,
             utilization=utilization,
             traffic_bytes=self._traffic,
-            energy_j=np.stack([self._mac_j, *memory_j, self._core_j, static_j]),
-            need_bytes=need,
+            energy_j=self._energy(),
+            need_bytes=self._need(),
             tile_bytes=self._tiles,
             runtime_bytes=self._runtime,
             code_bytes=self._code,
@@ -353,6 +482,44 @@ class _Ledger:
             mapped_layers=mapped_layers,
             untimed=untimed,
         )
+
+    def totals(self, objective: str) -> Totals:
+        """Return the finished record of sums."""
+        need, frame = self._need(), self._frame
+        feasible = (need <= capacity_bytes(self._points)).all(axis=0) & (self._unmapped == 0)
+        return Totals(
+            workload=self._workload,
+            points=self._points,
+            objective=objective,
+            engine=frame.engine,
+            arena=frame.arena,
+            residency=self._residency,
+            latency_s=np.where(feasible, self._latency_s.sum(axis=0), np.nan),
+            energy_parts_j=np.where(feasible, self._energy().sum(axis=1), np.nan),
+            macs_done=self._macs.sum(axis=0),
+            traffic_parts_bytes=self._traffic.sum(axis=3),
+            need_bytes=need,
+            tile_bytes=self._tiles,
+            runtime_bytes=self._runtime,
+            code_bytes=self._code,
+            image_bytes=self._image,
+            unmapped=self._unmapped,
+            first_unmapped=self._first_unmapped,
+            lacking_bytes=self._lacking,
+        )
+
+    def _need(self) -> Ints:
+        """Return the bytes that each memory has to hold, [memory, point]."""
+        need = self._tiles + self._runtime + self._code + self._image
+        columns = np.arange(self._points.count)
+        need[self._residency.activations.index, columns] += self._frame.arena.peak_bytes
+        need[self._residency.weights.index, columns] += self._workload.weight_bytes
+        return need
+
+    def _energy(self) -> Floats:
+        """Return the energy of each component, [component, entry, point]."""
+        memory_j = [self._access_energy(index) for index in range(len(self._memories))]
+        return np.stack([self._mac_j, *memory_j, self._core_j, self._points.static_w * self._latency_s])
 
     def _bound(self) -> Ints:
         """Return the largest term of each layer; the overhead counts only where it exceeds every other."""
@@ -368,22 +535,24 @@ class _Ledger:
         read, written = self._traffic[index].sum(axis=1)
         return np.asarray((read * record.read_pj_per_byte + written * record.write_pj_per_byte) * J_PER_PJ)
 
-    def _enter(
-        self, at: Index, cycles: Floats, compute_s: Floats, latency_s: Floats, activation_s: Floats, weight_s: Floats
+    def _enter_times(
+        self, at: Index, cycles: Floats, compute_s: Floats, activation_s: Floats, weight_s: Floats
     ) -> None:
-        self._cycles[at], self._compute_s[at], self._latency_s[at] = cycles, compute_s, latency_s
+        self._cycles[at], self._compute_s[at] = cycles, compute_s
         for index in range(len(self._memories)):
             self._memory_s[index][at] += np.where(self._residency.activations.index == index, activation_s, 0.0)
             self._memory_s[index][at] += np.where(self._residency.weights.index == index, weight_s, 0.0)
 
     def _enter_homes(self, at: Index, ifmap: Ints, filter_: Ints, ofmap: Ints) -> None:
+        entry = self._entry(at)
         from_activations = np.array([self._workload.rows[i].activation_filter for i in at])[:, None]
+        read = self._of(at, ifmap + np.where(from_activations, filter_, 0))
+        stored, written = self._of(at, np.where(from_activations, 0, filter_)), self._of(at, ofmap)
         for index in range(len(self._memories)):
             here = self._residency.activations.index == index
-            self._traffic[index, READ, IFMAP][at] += np.where(here, ifmap + np.where(from_activations, filter_, 0), 0)
-            self._traffic[index, WRITE, OFMAP][at] += np.where(here, ofmap, 0)
-            stored = (self._residency.weights.index == index) & ~from_activations
-            self._traffic[index, READ, FILTER][at] += np.where(stored, filter_, 0)
+            self._traffic[index, READ, IFMAP][entry] += np.where(here, read, 0)
+            self._traffic[index, WRITE, OFMAP][entry] += np.where(here, written, 0)
+            self._traffic[index, READ, FILTER][entry] += np.where(self._residency.weights.index == index, stored, 0)
 
     def _column(self, rows: Sequence[Row], name: str) -> Ints:
         return np.array([getattr(row, name) for row in rows], dtype=np.int64)[:, None]

@@ -33,6 +33,15 @@ class Home:
     index: Ints
     fits: Bools
 
+    def at(self, points: HardwarePoints, index: slice) -> Home:
+        """Return the home at some of the points.
+
+        Args:
+            points: These points.
+            index: Where they stand among all.
+        """
+        return Home(points, self.index[index], self.fits[index])
+
     def _select(self, quantity: str) -> Floats:
         columns = [getattr(self.points.memory(memory.name), quantity) for memory in self.points.chip.memories]
         count = self.points.count
@@ -90,6 +99,10 @@ class Residency:
 
     activations: Home
     weights: Home
+
+    def at(self, points: HardwarePoints, index: slice) -> Residency:
+        """Return the homes at some of the points, as ``Home.at`` does."""
+        return Residency(self.activations.at(points, index), self.weights.at(points, index))
 
 
 def place(

@@ -275,7 +275,8 @@ def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
     )
 
 
-@lru_cache(maxsize=16384)
+# A front is some hundred kilobytes.
+@lru_cache(maxsize=4096)
 def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
     """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwsim.chip import HardwarePoints
 from hwsim.cost.arena import Arena
-from hwsim.cost.costs import Costs, capacity_bytes, energy_components
+from hwsim.cost.costs import capacity_bytes, energy_components
 from hwsim.cost.residency import Home, Residency
 from hwsim.cost.workload import Workload
 
@@ -97,44 +97,6 @@ class Totals:
     def feasible(self) -> Bools:
         """Whether the net runs: every memory holds what it has to, and every layer has a mapping, [P]."""
         return np.asarray(self.fits & (self.unmapped == 0))
-
-
-def summed(costs: Costs) -> Totals:
-    """Return the totals of a cost record."""
-    memories, count = len(costs.points.chip.memories), costs.points.count
-    unmapped, first = np.zeros(count, dtype=np.int64), np.full(count, -1, dtype=np.int64)
-    lacking = np.zeros((memories, count), dtype=np.int64)
-    if costs.mapped is not None:
-        missing = ~costs.mapped.feasible
-        unmapped = missing.sum(axis=0)
-        (where,) = np.nonzero(unmapped)
-        at = missing[:, where].argmax(axis=0)
-        first[where] = costs.mapped_layers[at]
-        engine = costs.mapped_engine
-        names = [memory.name for memory in costs.points.chip.memories]
-        for operand, name in engine.buffers(costs.points.chip).items():
-            tiles = getattr(costs.mapped.tiles, f"{operand}_tile_bytes")
-            lacking[names.index(name), where] += tiles[at, where]
-    return Totals(
-        workload=costs.workload,
-        points=costs.points,
-        objective=costs.objective,
-        engine=costs.engine,
-        arena=costs.arena,
-        residency=costs.residency,
-        latency_s=costs.total_latency_s,
-        energy_parts_j=np.where(costs.feasible, costs.energy_j.sum(axis=1), np.nan),
-        macs_done=costs.macs_done.sum(axis=0),
-        traffic_parts_bytes=costs.traffic_bytes.sum(axis=3),
-        need_bytes=costs.need_bytes,
-        tile_bytes=costs.tile_bytes,
-        runtime_bytes=costs.runtime_bytes,
-        code_bytes=costs.code_bytes,
-        image_bytes=costs.image_bytes,
-        unmapped=unmapped,
-        first_unmapped=first,
-        lacking_bytes=lacking,
-    )
 
 
 # What has one value at each point, the last axis.
