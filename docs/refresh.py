@@ -23,6 +23,7 @@ import io
 import os
 import re
 import runpy
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def _session(body: str) -> str:
     """Return a console block with the output of its commands, shortened where it was."""
     shown = []
     for command, output in re.findall(r"^\$ hwsim (.*)\n((?:(?!\$ ).*\n)*)", body, re.MULTILINE):
-        lines = [line.rstrip() for line in _printed_by(partial(_hwsim, command.split())).splitlines()]
+        lines = [line.rstrip() for line in _printed_by(partial(_hwsim, shlex.split(command))).splitlines()]
         shown += [f"$ hwsim {command}", *_shortened(lines, output.splitlines())]
     return "\n".join(shown) + "\n"
 

@@ -12,6 +12,7 @@ from hwsim.cli import (
     plotting_sweeps,
     running,
     sensing,
+    sweeping,
     validating,
 )
 from hwsim.cli.app import app
@@ -29,6 +30,7 @@ __all__ = [
     "plotting_sweeps",
     "running",
     "sensing",
+    "sweeping",
     "validating",
 ]
 

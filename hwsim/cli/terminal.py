@@ -62,6 +62,19 @@ def _die_of_broken_pipes() -> Any:
     return signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def pipes_may_break() -> Iterator[None]:
+    """Let a pipe or a socket to another process that dies raise an error instead of ending the program."""
+    if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
 def _give_up_stdout() -> None:
     """Drop what is left to write, so that Python does not try again on its way out."""
     with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,41 +115,66 @@ def _metadata(table: SweepTable) -> dict[str, str]:
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> SweepTable:
-    """Return a Parquet file as a table; one that hwsim did not write has result columns only.
+    """Return a Parquet file as a table, whose columns are read when they are asked for.
 
     Raises:
         MissingExtraError: DuckDB is not installed.
         UsageError: It is no Parquet file, or lacks a column.
     """
+    info, metadata, rows = _told(path)
+    if columns is not None:
+        wanted = {find(info, name).column for name in columns}
+        info = [column for column in info if column in wanted]
+
+    def load(name: str) -> Any:
+        sql = f"SELECT {quoted(name)} FROM read_parquet({literal(str(path))})"  # noqa: S608  # both are quoted
+        return _asked(path, lambda connection: _array(connection.execute(sql).fetchnumpy()[name]))
+
+    return SweepTable.lazy(load, info, rows, metadata)
+
+
+def kept_columns(path: Path) -> list[Column]:
+    """Return what the columns of a Parquet file are; those of one that hwsim did not write are results.
+
+    Raises:
+        MissingExtraError: DuckDB is not installed.
+        UsageError: It is no Parquet file.
+    """
+    return _told(path)[0]
+
+
+def _asked(path: Path, question: Callable[[Any], Any]) -> Any:
+    """Return what a new connection is asked; what DuckDB says against it is a sentence."""
     database = duckdb("reading Parquet")
-    source = f"read_parquet({literal(str(path))})"
     connection = database.connect()
     try:
-        info, metadata = _told(connection, path)
-        there = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608  # a quoted path
-        info = [*info, *(Column.of(name, "result") for name in there if name not in {c.name for c in info})]
-        known = [column for column in info if column.name in there]
-        wanted = there if columns is None else list(dict.fromkeys(find(known, name).column.name for name in columns))
-        listed = ", ".join(map(quoted, wanted))
-        found = connection.execute(f"SELECT {listed} FROM {source}").fetchnumpy()  # noqa: S608  # names are quoted
+        return question(connection)
     except database.Error as error:
         raise UsageError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
     finally:
         connection.close()
-    return SweepTable({name: _array(found[name]) for name in wanted}, known, metadata)
 
 
-def _told(connection: Any, path: Path) -> tuple[list[Column], dict[str, Any]]:
-    """Return what a file's metadata tells of its columns and of the question; nothing where hwsim did not write it."""
-    pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [str(path)]).fetchall()
+def _told(path: Path) -> tuple[list[Column], dict[str, Any], int]:
+    """Return a file's columns, what its metadata tells of the question, and its rows."""
+    source = f"read_parquet({literal(str(path))})"
+
+    def ask(connection: Any) -> tuple[list[str], int, list[Any]]:
+        names = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608  # quoted
+        rows = connection.execute(f"SELECT count(*) FROM {source}").fetchone()[0]  # noqa: S608  # quoted
+        return names, rows, connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [str(path)]).fetchall()
+
+    names, rows, pairs = _asked(path, ask)
+    metadata: dict[str, Any] = {}
+    known: dict[str, Column] = {}
     for key, value in pairs:
         if bytes(key) == KEY.encode():
             try:
                 metadata = json.loads(bytes(value))
-                return [Column(*column) for column in metadata.pop("columns")], metadata
+                known = {column[0]: Column(*column) for column in metadata.pop("columns")}
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise UsageError(f"{path}: its metadata is not what hwsim writes") from None
-    return [], {}
+    return [known.get(name, Column.of(name, "result")) for name in names], metadata, int(rows)
 
 
 def _array(values: Any) -> Any:

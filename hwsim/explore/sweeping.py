@@ -232,7 +232,7 @@ def sweep(
         nets, chip, vary, design=design, sample=sample, seed=seed, objective=objective, batch=batch, dtype=dtype,
         place=place,
     )  # fmt: skip
-    how: dict[str, Any] = {"workers": _workers(workers), "executor": executor, "progress": progress}
+    how: dict[str, Any] = {"workers": check_workers(workers), "executor": executor, "progress": progress}
     if out is None:
         if shard is not None or resume or force:
             raise UsageError("resume, force and shard need a folder (out)")
@@ -248,6 +248,21 @@ def written(
     Raises:
         HwsimError: It cannot be written, or holds another sweep.
     """
+    store = stored(ready, out, resume=resume, force=force, shard=shard, **how)
+    if store.folder == out:
+        return store.table() if store.finished() else SweepTable({}, ready.question.columns, ready.metadata)
+    finish(store, out)
+    return SweepTable.read(out)
+
+
+def stored(
+    ready: Sweep, out: Path, *, resume: bool = False, force: bool = False, shard: tuple[int, int] = (1, 1), **how: Any
+) -> Store:
+    """Run a sweep into a folder, for a file into one beside it, and return what is there.
+
+    Raises:
+        HwsimError: It cannot be written, or holds another sweep.
+    """
     suffix = out.suffix.lower()
     if suffix in (PARQUET, CSV):
         if shard != (1, 1):
@@ -255,14 +270,19 @@ def written(
         check_writable(out)
         if suffix == PARQUET:
             duckdb("Parquet")
-    folder = chunk_folder(out)
-    store = Store.create(folder, ready.manifest, resume=resume, force=force, shared=shard != (1, 1))
+    store = Store.create(chunk_folder(out), ready.manifest, resume=resume, force=force, shared=shard != (1, 1))
     ready.into(store, shard=shard, **how)
-    if folder == out:
-        return store.table() if store.finished() else SweepTable({}, ready.question.columns, ready.metadata)
+    return store
+
+
+def finish(store: Store, out: Path) -> None:
+    """Join the chunks beside a file into it, and remove them.
+
+    Raises:
+        UsageError: It cannot be written; the chunks stay.
+    """
     join(store, out)
     store.remove()
-    return SweepTable.read(out)
 
 
 def chunk_folder(out: Path) -> Path:
@@ -312,7 +332,7 @@ def sweep_chunks(
         more: What ``prepare`` takes: design, sample, objective, …
     """
     ready = prepare(nets, chip, vary, **more)
-    for _, table in ready.tables(workers=_workers(workers), executor=executor, progress=progress):
+    for _, table in ready.tables(workers=check_workers(workers), executor=executor, progress=progress):
         yield table
 
 
@@ -394,7 +414,12 @@ def _sampling(sample: Sampling | str | None, seed: int | None, said: Sampling | 
     return chosen
 
 
-def _workers(workers: int | None) -> int | None:
+def check_workers(workers: int | None) -> int | None:
+    """Return a number of processes.
+
+    Raises:
+        UsageError: It is none.
+    """
     if workers is not None and not 1 <= workers <= 1024:
         raise UsageError(f"workers = {workers}: must be from 1 to 1024")
     return workers
