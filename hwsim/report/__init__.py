@@ -2,6 +2,7 @@
 
 from hwsim.report.comparison import Comparison, compare
 from hwsim.report.evaluation import evaluate, report_at
+from hwsim.report.explaining import Doubling, Explanation, explain
 from hwsim.report.fitting import Fit, fit
 from hwsim.report.holding import reasons
 from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping, MemoryReport, Report
@@ -9,6 +10,8 @@ from hwsim.report.record import MAC_CONVENTION, LayerReport, LiveTensor, Mapping
 __all__ = [
     "MAC_CONVENTION",
     "Comparison",
+    "Doubling",
+    "Explanation",
     "Fit",
     "LayerReport",
     "LiveTensor",
@@ -17,6 +20,7 @@ __all__ = [
     "Report",
     "compare",
     "evaluate",
+    "explain",
     "fit",
     "reasons",
     "report_at",
