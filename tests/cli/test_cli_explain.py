@@ -22,8 +22,8 @@ def test_mappings_are_written_and_read_back(hwsim, data_folder, tmp_path):
     assert again[0] == 0
     assert again[1].splitlines()[:-1] == out.splitlines()[:-1]
     assert again[1].splitlines()[-1].endswith(f"read from {path}")
-    one = hwsim("explain", "lenet5", chip, "--mapping", "--layer", "conv1")
-    assert one[1].startswith("conv1: conv ")
+    one = hwsim("explain", "lenet5", chip, "--mapping", "--layer", "c1")
+    assert one[1].startswith("c1: conv ")
     assert one[1].splitlines()[-1] == "lenet5 on toy-npu: 1 mapping on npu, chosen for latency"
 
 
@@ -35,10 +35,10 @@ def test_a_core_has_no_mapping(hwsim):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lenet5", "TOY", "--layer", "conv1"], "--layer goes with --mapping"),
-        (["lenet5", "TOY", "--mapping", "--layer", "cnov1"], "--layer cnov1: lenet5 has no such layer; did you mean"),
-        (["lenet5", "TOY", "--mapping", "--layer", "pool1"], "layer 'pool1' of lenet5 on toy-npu: it has no mapping"),
-        (["lenet5", "TOY", "--mapping", "--from", "none.yaml"], "none.yaml: no such file"),
+        (["lenet5", "TOY", "--layer", "c1"], "--layer goes with --mapping"),
+        (["lenet5", "TOY", "--mapping", "--layer", "flaten"], "--layer flaten: lenet5 has no such layer; did you mean"),
+        (["lenet5", "TOY", "--mapping", "--layer", "s2"], "layer 's2' of lenet5 on toy-npu: it has no mapping"),
+        (["lenet5", "TOY", "--mapping", "--from", "none.yaml"], "none.yaml: cannot be read"),
         (["lenet5", "TOY", "--mapping", "--yaml", "no/m.yaml"], "cannot write no/m.yaml"),
         (["lenet5", "stm32l4r5", "--mapping", "--yaml", "m.yaml"], "lenet5 on stm32l4r5: m4 is a core, which"),
         (["lenet5", "TOY", "--objective", "speed"], "objective = 'speed': must be one of latency"),
