@@ -22,11 +22,12 @@ from hwsim.explore.design import Design, design_of, load_design
 from hwsim.explore.files import CSV, PARQUET, csv_text
 from hwsim.explore.grid import Plan, Sampling, plan
 from hwsim.explore.parquet import duckdb, write_parquet
+from hwsim.explore.processes import Chunk
 from hwsim.explore.question import Question
 from hwsim.explore.ranges import Span
 from hwsim.explore.store import Store, by_net_and_point, cut
 from hwsim.explore.table import SweepTable
-from hwsim.explore.workers import Chunk, answers
+from hwsim.explore.workers import answers
 from hwsim.files import check_writable, write_whole
 from hwsim.graph import DTYPES, DType, Graph
 

@@ -5,28 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import signal
-import sys
 import time
-import types
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, ClassVar
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from typing import Any
 
 from hwsim.errors import HwsimError
 from hwsim.explore.grid import Block, Plan
+from hwsim.explore.processes import Chunk, by_processes, packed_answer, unpacked
 from hwsim.explore.question import Question
 from hwsim.explore.table import SweepTable
 
 # Work of less than this is done before other processes have started.
 WORTH_PROCESSES_S = 2.0
-# Chunks that wait at each worker: enough that none waits for us, few enough that little is held.
-AHEAD = 2
-
-Chunk = tuple[int, int, int]  # number, first row, row after the last
+# Chunks handed to an executor for each that it is thought to work on at once, and for how many if it does not say.
+AHEAD, WIDTH = 2, 8
 
 
 def answers(
@@ -50,19 +43,18 @@ def answers(
         HwsimError: As ``Question.answer``; or a worker died.
     """
     left = iter(chunks)
-    if executor is None:
-        start, done = time.monotonic(), 0
-        for number, first, last in left:
-            yield number, question.answer(plan.block(first, last))
-            done += 1
-            seconds = (time.monotonic() - start) / done * (len(chunks) - done)
-            if workers != 1 and done < len(chunks) and (workers is not None or seconds > WORTH_PROCESSES_S):
-                break
-        if done == len(chunks):
-            return
-    count = workers or cores()
-    with _kept(executor) if executor is not None else _processes(count) as pool:
-        yield from _spread(pool, question, plan, left, AHEAD * _width(executor, count))
+    if executor is not None:
+        yield from _by_executor(executor, question, plan, left)
+        return
+    start = time.monotonic()
+    for done, (number, first, last) in enumerate(left, start=1):
+        yield number, question.answer(plan.block(first, last))
+        seconds = (time.monotonic() - start) / done * (len(chunks) - done)
+        if workers != 1 and done < len(chunks) and (workers is not None or seconds > WORTH_PROCESSES_S):
+            break
+    # What is left when the loop has gone through is nothing.
+    if workers != 1 and (rest := list(left)):
+        yield from by_processes(question, plan, iter(rest), min(workers or cores(), len(rest)))
 
 
 def cores() -> int:
@@ -70,115 +62,44 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _width(executor: Executor | None, count: int) -> int:
-    """Return how many chunks an executor is thought to work on at once."""
-    return count if executor is None else max(getattr(executor, "_max_workers", 0) or 0, 4)
-
-
-def _spread(
-    pool: Executor, question: Question, plan: Plan, chunks: Iterator[Chunk], ahead: int
+def _by_executor(
+    executor: Executor, question: Question, plan: Plan, chunks: Iterator[Chunk]
 ) -> Iterator[tuple[int, SweepTable]]:
     packed = pickle.dumps(question, protocol=pickle.HIGHEST_PROTOCOL)
     key = hashlib.sha256(packed).hexdigest()
+    ahead = AHEAD * (getattr(executor, "_max_workers", None) or WIDTH)
     waiting: dict[Future[Any], int] = {}
-
-    def send() -> None:
-        for number, first, last in chunks:
-            waiting[pool.submit(_work, key, packed, plan.block(first, last))] = number
-            if len(waiting) >= ahead:
-                return
-
     try:
-        send()
-        while waiting:
+        while True:
+            while len(waiting) < ahead and (chunk := next(chunks, None)) is not None:
+                waiting[executor.submit(_work, key, packed, plan.block(*chunk[1:]))] = chunk[0]
+            if not waiting:
+                return
             finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 number = waiting.pop(future)
-                yield number, _result(future)
-            send()
+                yield number, unpacked(_result(future))
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _result(future: Future[Any]) -> SweepTable:
+def _result(future: Future[Any]) -> Any:
     try:
-        kind, value = future.result()
-    except BrokenProcessPool:
-        raise HwsimError(
-            "a worker process ended before its work was done (out of memory?); use fewer workers"
-        ) from None
-    if kind == "error":
-        raise HwsimError(value)
-    columns, info = value
-    return SweepTable(columns, info)
+        return future.result()
+    except Exception as error:
+        # Dask has its own exceptions for workers that die of a chunk again and again, and for a scheduler that is lost.
+        if isinstance(error, BrokenExecutor) or type(error).__module__.startswith("distributed"):
+            raise HwsimError(f"a worker ended before its work was done: {error}; go on with --resume") from None
+        raise
 
 
 _questions: dict[str, Question] = {}
 
 
 def _work(key: str, packed: bytes, block: Block) -> tuple[str, Any]:
-    """Answer a block in a worker; the question is unpacked once. What is wrong travels as a sentence."""
+    """Answer a block in a worker of an executor; the question is unpacked once."""
     if key not in _questions:
         _questions.clear()
         _questions[key] = pickle.loads(packed)  # noqa: S301  # from the process that asks, over its own channel
-    try:
-        table = _questions[key].answer(block)
-    except HwsimError as error:
-        return "error", str(error)
-    return "answer", ({name: table.stored(name) for name in table.names}, table.columns)
-
-
-@contextmanager
-def _kept(executor: Executor) -> Iterator[Executor]:
-    """Use an executor that belongs to somebody else."""
-    yield executor
-
-
-@contextmanager
-def _processes(count: int) -> Iterator[Executor]:
-    """Start processes, and end them, whatever they are at, when we leave."""
-    context = _Context()
-    before = len(_Process.started)
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_quiet)
-    try:
-        yield pool
-    except BaseException:
-        # Let go of what is under way: nobody waits for it.
-        for process in _Process.started[before:]:
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        del _Process.started[before:]
-
-
-def _quiet() -> None:
-    """Leave Ctrl-C to the process that asked."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-class _Process(SpawnProcess):
-    """A spawned process that does not run the user's script again: it needs nothing of it."""
-
-    started: ClassVar[list[_Process]] = []
-
-    def start(self) -> None:
-        """Start, and be known."""
-        self.started.append(self)
-        super().start()
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name multiprocessing calls it by
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        try:
-            return SpawnProcess._Popen(process_obj)
-        finally:
-            sys.modules["__main__"] = main
-
-
-class _Context(SpawnContext):
-    """Starts such processes."""
-
-    Process = _Process
+    return packed_answer(_questions[key], block)

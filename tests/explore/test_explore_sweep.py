@@ -1,6 +1,7 @@
 """Sweeps: equal to evaluate at every point, however they are cut and whoever does the work."""
 
 import concurrent.futures
+import multiprocessing
 import random
 
 import numpy as np
@@ -175,6 +176,18 @@ def test_processes_give_the_same(npu, small_net, monkeypatch):
     whole = sweep(small_net, npu, vary)
     monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
     same(sweep(small_net, npu, vary, workers=2), whole)
+
+
+def test_a_worker_that_dies_is_one_sentence(npu, small_net, monkeypatch):
+    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
+
+    def kill(done, whole):
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(hwsim.HwsimError, match="a worker process ended before its work was done"):
+        sweep(small_net, npu, {"npu.rows": "1:16:1", "clock_mhz": "1:20:1"}, workers=2, progress=kill)
+    assert not multiprocessing.active_children()
 
 
 def test_what_is_wrong_in_a_worker_is_the_same_sentence(npu, small_net, monkeypatch):
