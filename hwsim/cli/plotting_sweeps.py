@@ -1,4 +1,4 @@
-"""``plot sweep``, ``pareto`` and ``compare``: pictures of results that are already there."""
+"""``plot sweep``, ``pareto``, ``sensitivity`` and ``compare``: pictures of results that are already there."""
 
 from __future__ import annotations
 
@@ -75,6 +75,32 @@ def plot_a_front(
         table = chosen_rows(files, where, at)
         stage(f"drawing {output}")
         save(plot_pareto(table, names[0], names[1], by or "", point=point), output)
+    print(output)
+
+
+@plot_app.command("sensitivity")
+def plot_a_tornado(
+    files: Sweeps,
+    output: Output,
+    of: Annotated[
+        str, typer.Option("--of", metavar="A,B", help="Of which results: latency_ms, energy_mj, dram_mib.")
+    ] = "latency_s,energy_j",
+    where: Where = None,
+    at: At = None,
+) -> None:
+    """How much results follow each axis of a sweep, as a tornado; of a net: hwsim sensitivity NET CHIP --plot FILE."""
+    from hwsim.explore import grid_sensitivity
+    from hwsim.plot import check_picture, plot_sensitivity, save
+
+    check_picture(output)
+    objectives = listed(of)
+    if not objectives:
+        raise UsageError(f"--of {of}: name a result, such as latency_ms")
+    with progress() as stage:
+        stage("reading the sweep")
+        found = grid_sensitivity(chosen_rows(files, where, at), objectives)
+        stage(f"drawing {output}")
+        save(plot_sensitivity(found), output)
     print(output)
 
 

@@ -77,6 +77,9 @@ def sensitivity(
     override: Override = None,
     form: Form = "table",
     every: Annotated[bool, typer.Option("--all-rows", help="Show fields without effect as well.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it as a tornado (.png .svg .pdf).")
+    ] = None,
 ) -> None:
     """Show how much latency and energy depend on each field of a chip, or on each axis of a sweep."""
     from hwsim.explore import SweepTable
@@ -87,6 +90,10 @@ def sensitivity(
     objectives = listed(of)
     if not objectives:
         raise UsageError(f"--of {of}: name a result, such as latency_ms")
+    if plot is not None:
+        from hwsim.plot import check_picture
+
+        check_picture(plot)
     with progress() as stage:
         if chip is None:
             if vary or sobol is not None:
@@ -120,6 +127,11 @@ def sensitivity(
                 dtype=dtype_of(dtype),
                 place=dict(pairs(place, "--place")),
             )
+        if plot is not None:
+            from hwsim.plot import plot_sensitivity, save
+
+            stage(f"drawing {plot}")
+            save(plot_sensitivity(found), plot)
     _print(found, printed, every)
 
 

@@ -13,6 +13,7 @@ from hwsim.plot.picture import check_picture, save
 from hwsim.plot.roofline import plot_roofline, roofline_rows
 from hwsim.plot.skislope import plot_skislope
 from hwsim.plot.sweep import plot_sweep
+from hwsim.plot.tornado import plot_sensitivity
 from hwsim.plot.validation import plot_residuals, plot_validation
 from hwsim.report import Report
 
@@ -46,6 +47,7 @@ __all__ = [
     "plot_pareto",
     "plot_residuals",
     "plot_roofline",
+    "plot_sensitivity",
     "plot_skislope",
     "plot_sweep",
     "plot_traffic",

@@ -1,4 +1,4 @@
-"""``hwsim plot sweep|pareto|compare``: pictures from files, and one sentence for what cannot be drawn."""
+"""``hwsim plot sweep|pareto|sensitivity|compare``: pictures from files, and one sentence for what cannot be drawn."""
 
 import re
 
@@ -47,6 +47,7 @@ def files(tmp_path):
         ["sweep", "three.csv", "--where", "dram_gb_per_s > 2 and npu_rows < 32"],
         ["pareto", "three.csv", "--min", "sram_kib,latency_us", "--by", "npu_rows", "--point", "9"],
         ["pareto", "one.csv", "three.csv"],
+        ["sensitivity", "three.csv", "--of", "latency_ms", "--at", "npu_rows=8"],
     ],
 )
 def test_a_picture_is_written(files, run, words):
@@ -83,6 +84,10 @@ def test_two_sweeps_of_different_chips_have_a_line_each(files, run):
         (["sweep", "one.csv", "--where", "sram_kib"], r".*is a number; a condition compares two.*"),
         (["pareto", "one.csv", "--min", "latency_ms"], r"--min latency_ms: a picture of a front has two quantities.*"),
         (["pareto", "one.csv", "--point", "77"], r"--point 77: the sweep has no such point"),
+        (["sensitivity", "text.csv"], r".*no column 'latency_s'.*"),
+        (["sensitivity", "one.csv", "--of", ","], r"--of ,: name a result, such as latency_ms"),
+        (["sensitivity", "one.csv", "--of", "dram_mib"], r".*nothing follows any of sram_size_kib; there is no .*"),
+        (["sensitivity", "none.csv"], r"no two rows of the sweep that run differ in one axis alone.*"),
         (["compare", "one.csv"], r"one\.csv: is not JSON.*"),
         (["compare", "absent.json"], r"absent\.json: cannot be read: .*"),
     ],
@@ -101,3 +106,12 @@ def test_reports_side_by_side(run, tmp_path, npu, mcu):
     code, _, err = run("plot", "compare", "a.json", "b.json", "--show", "speed", "-o", "b.svg")
     assert (code, err) == (2, "hwsim: show 'speed': must be one of latency, energy, traffic, memory\n")
     assert not (tmp_path / "b.svg").exists()
+
+
+def test_a_net_on_a_chip_as_a_tornado(run, tmp_path, data_folder):
+    words = ["sensitivity", "lenet5", str(data_folder / "toy_npu.yaml"), "--dtype", "int8", "--vary", "clock_mhz"]
+    assert run(*words, "--plot", "a.svg")[0] == 0
+    assert (tmp_path / "a.svg").exists()
+    code, out, err = run(*words, "--plot", "a.gif")
+    assert (code, out) == (2, "")
+    assert "cannot draw a.gif" in err
