@@ -18,14 +18,15 @@ from hwsim.chip.kernels import (
 from hwsim.chip.loader import load_chip, load_kernel_table, load_runtime, runtime_facts, with_runtime
 from hwsim.chip.points import HardwarePoints
 from hwsim.chip.runtimes import KindMemory, Runtime
-from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory
-from hwsim.chip.sparsity import Sparsity
+from hwsim.chip.schema import ArrayEngine, CoreEngine, Memory, Preference, StageKind
+from hwsim.chip.sparsity import GOLOMB_RICE, Sparsity
 from hwsim.chip.validated import MIN_FAMILIES, MIN_ROWS, ErrorBar, error_bar
 from hwsim.chip.words import chip_cells, field_cells
 
 __all__ = [
     "CONV_LIKE",
     "DATAFLOWS",
+    "GOLOMB_RICE",
     "KERNEL_KINDS",
     "MIN_FAMILIES",
     "MIN_ROWS",
@@ -45,8 +46,10 @@ __all__ = [
     "KindMemory",
     "Memory",
     "Operand",
+    "Preference",
     "Runtime",
     "Sparsity",
+    "StageKind",
     "Transfers",
     "chip_cells",
     "chip_names",

@@ -22,6 +22,7 @@ UNSOURCED = (
     "regulator",
     "memories",
     "holds",
+    "prefers",
 )
 
 

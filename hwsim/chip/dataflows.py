@@ -54,6 +54,18 @@ class Dataflow(BaseModel):
         default=False,
         description="Whether an axis lays its dimensions end to end as one long index (im2col), not copy by copy.",
     )
+    joined: tuple[Dim, ...] = Field(
+        default=(),
+        description="Neighbours on an axis that lie end to end as one index, the other dimensions beside them: taps "
+        "(R, S), not flat; at_most of the first is that of all.",
+    )
+    least_passes: int = Field(
+        default=1,
+        gt=0,
+        le=4096,
+        description="Passes that each set of weights takes at least, while the next is decoded; with stationary: "
+        "filter, not flat.",
+    )
     systolic: bool = Field(default=False, description="Whether data ripple through, filling and draining the array.")
     load_exposed: bool = Field(
         default=False,
@@ -107,10 +119,20 @@ class Dataflow(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _joined_are_taps(self) -> Self:
+        if self.joined and (self.flat or not any(_runs(axis, self.joined) for axis in (self.rows, self.cols))):
+            raise ValueError(f"joined = {list(self.joined)}: must stand side by side on an axis that is not flat")
+        if set(self.joined) - {"R", "S"} or set(self.joined[1:]) & set(self.at_most):
+            raise ValueError(f"joined = {list(self.joined)}: only taps (R, S) lie end to end, at_most with the first")
+        return self
+
+    @model_validator(mode="after")
     def _facts_have_their_place(self) -> Self:
         for name in ("spad_words", "padding_read"):
             if getattr(self, name) and self.stationary != "row":
                 raise ValueError(f"{name}: only with stationary: row")
+        if self.least_passes > 1 and (self.stationary != "filter" or self.flat):
+            raise ValueError("least_passes: only with stationary: filter, not flat")
         if self.shifts and (self.stationary != "ofmap" or self.flat or not {"P", "Q"} & {*self.rows, *self.cols}):
             raise ValueError("shifts: only with stationary: ofmap and P or Q on an axis, not flat")
         return self
@@ -123,6 +145,11 @@ class Dataflow(BaseModel):
                     f"flat, with {list(axis)} on one axis: only pixels (N, P, Q) or the window (C, R, S) lie end to end"
                 )
         return self
+
+
+def _runs(axis: tuple[Dim, ...], dims: tuple[Dim, ...]) -> bool:
+    """Return whether dimensions stand on an axis side by side, in this order."""
+    return any(axis[start : start + len(dims)] == dims for start in range(len(axis)))
 
 
 DATAFLOWS: dict[str, Dataflow] = {

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from hwsim.chip.buffers import OPERANDS
 from hwsim.chip.dataflows import Spad
 from hwsim.chip.kernels import ENGINE_DTYPES
-from hwsim.chip.schema import ChipFields, plain
+from hwsim.chip.schema import BlockDim, BlockOperand, ChipFields, StageKind, plain
 from hwsim.chip.unit_words import meant
 from hwsim.errors import UsageError, did_you_mean
 
@@ -26,6 +26,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "bus_bytes_per_cycle": get_args(Spad),
     "zeros": OPERANDS,
     "coded": OPERANDS,
+    "stage_per_cycle": get_args(StageKind),
+    "block_most": get_args(BlockDim),
+    "block_banks_kib": get_args(BlockOperand),
 }
 
 

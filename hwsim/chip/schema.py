@@ -10,13 +10,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, field_validator, model_validator
 
 from hwsim.chip.buffers import DOUBLE_BUFFERED, OPERANDS, Operand, Transfers, tile_buffers
 from hwsim.chip.dataflows import DATAFLOWS, Dataflow, Spad
 from hwsim.chip.kernels import KERNEL_KINDS, EngineDType, KernelKind, KernelTable
 from hwsim.chip.runtimes import Runtime
-from hwsim.chip.sparsity import Sparsity
+from hwsim.chip.sparsity import GOLOMB_RICE, Sparsity
 from hwsim.units import BYTES_PER_GB, BYTES_PER_KIB, BYTES_PER_MIB, HZ_PER_MHZ
 
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
@@ -25,6 +25,10 @@ PART_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 MAX_SIZE_BYTES = 2**50
 Contents = Literal["weights", "activations"]
 Regulator = Literal["linear", "smps"]
+StageKind = Literal["macs", "elementwise", "multiply", "activation", "pool", "global_pool"]
+BlockDim = Literal["K", "P", "Q"]
+BlockOperand = Literal["ifmap", "ofmap"]
+Preference = Literal["macs", "fetches", "small_blocks"]
 MemoryKind = Literal["sram", "tcm", "cache", "flash", "dram"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -135,6 +139,43 @@ class ArrayEngine(_Engine):
     )
     psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
     vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
+    stage_per_cycle: dict[StageKind, Positive] = Field(
+        {},
+        description="Elements per cycle of the stage behind the MACs: macs (outputs of layers with MACs, which it "
+        "takes block by block while the MACs work on the next), elementwise, multiply and activation (outputs), pool "
+        "(inputs of windows), global_pool (the same where one pixel is left); default: macs never wait, others take "
+        "vector_lanes.",
+    )
+    blocks_in_flight: int | None = Field(
+        None,
+        gt=0,
+        description="Blocks on their way through MACs and the stage behind them at once, with stage_per_cycle; buffers "
+        "then hold two of each tile even where a layer has one; default: any number.",
+    )
+    block_least_channels: int = Field(
+        1, gt=0, le=65536, description="Least output channels of a block, where a layer has so many."
+    )
+    block_most: dict[BlockDim, Annotated[int, Field(gt=0, le=65536)]] = Field(
+        {}, description="Most output channels (K), rows (P) and columns (Q) of a block; default: any number."
+    )
+    block_banks_kib: dict[BlockOperand, Positive] = Field(
+        {},
+        description="Banks of which ifmap and psums of blocks take whole ones in their buffer; default: single bytes. "
+        "[KiB]",
+    )
+    channel_bytes: NotNegative | None = Field(
+        None,
+        description="Bytes of biases and scales that come with the filters of an output channel; default: the net's "
+        "biases. [B]",
+    )
+    prefetches_filters: bool = Field(
+        False, description="Whether a layer's first filters are fetched during the layer before it."
+    )
+    prefers: tuple[Preference, ...] = Field(
+        (),
+        description="What its compiler chooses mappings by, in this order: cycles of the MACs alone (macs), bytes of "
+        "ifmap and filters that blocks fetch (fetches), small_blocks; default: by the objective that is asked for.",
+    )
     bus_bytes_per_cycle: dict[Spad, Positive] = Field(
         {},
         description="Widths of the networks that carry ifmap, filter and psum (each way) between buffers and PEs; "
@@ -146,11 +187,20 @@ class ArrayEngine(_Engine):
     gates: tuple[Literal["ifmap", "filter"], ...] = Field(
         (), description="Operands whose zeros take no MAC energy, but their cycles; see skips of a dataflow."
     )
-    coded: dict[Operand, Annotated[float, Field(gt=0, le=2)] | Literal["run_length"]] = Field(
+    coded: dict[Operand, Annotated[float, Field(gt=0, le=2)] | Literal["run_length", "golomb_rice"]] = Field(
         {},
         description="How an operand is coded at home: bytes over plain bytes, or run_length (pairs of a 5-bit run of "
-        "zeros and a word, packed into 64 bits); buffers hold it plain; default: plain.",
+        "zeros and a word, packed into 64 bits), or golomb_rice (of filters: by the values of each layer's weights, "
+        "plain where the net has none); buffers hold it plain; default: plain.",
     )
+
+    @field_validator("coded")
+    @classmethod
+    def _filters_by_value(cls, coded: dict[Operand, object]) -> dict[Operand, object]:
+        for operand, code in coded.items():
+            if code == GOLOMB_RICE and operand != "filter":
+                raise ValueError(f"{operand} = {GOLOMB_RICE}: only filters have values before a net runs")
+        return coded
 
     def buffers(self, chip: ChipFields) -> dict[Operand, str]:
         """Return the tile buffer of each operand that has one; the others stream from their home."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hwsim.chip.buffers import OPERANDS, Operand
 from hwsim.chip.dataflows import Dataflow
 
 RUN_LENGTH: Literal["run_length"] = "run_length"
-Coding = float | Literal["run_length"]
+GOLOMB_RICE: Literal["golomb_rice"] = "golomb_rice"
+Coding = float | Literal["run_length", "golomb_rice"]
 # Eyeriss packs pairs of a 5-bit run of zeros and the word after it into 64 bits, three pairs of 16-bit words.
 RUN_BITS, PACK_BITS = 5, 64
 
@@ -21,7 +22,8 @@ class Sparsity:
     Attributes:
         zeros: Share of zeros of ifmap, filter and ofmap.
         gated: Operands whose zeros save the energy of a MAC.
-        coded: How ifmap, filter and ofmap are coded: bytes over plain bytes, or ``run_length``.
+        coded: How ifmap, filter and ofmap are coded: bytes over plain bytes, ``run_length``, or ``golomb_rice`` where
+            the values decide.
     """
 
     zeros: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -37,10 +39,17 @@ class Sparsity:
         return self._nonzero({*dataflow.skips, *self.gated})
 
     def coded_share(self, operand: Operand, bits: int) -> float:
-        """Return the bytes of an operand at home over its plain bytes, at so many bits per element."""
+        """Return the bytes of an operand at home over its plain bytes, at so many bits each; 1 if values decide."""
         at = OPERANDS.index(operand)
         coding = self.coded[at]
+        if coding == GOLOMB_RICE:
+            return 1.0
         return run_length_share(self.zeros[at], bits) if coding == RUN_LENGTH else float(coding)
+
+    def with_filters(self, share: float) -> Sparsity:
+        """Return the same with filters coded to a share of their plain bytes."""
+        ifmap, _, ofmap = self.coded
+        return replace(self, coded=(ifmap, share, ofmap))
 
     def _nonzero(self, operands: tuple[str, ...] | set[str]) -> float:
         share = 1.0

@@ -16,13 +16,16 @@ import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
 from hwsim.cost.array_time import Moves, Rates, Times, buffer_names, prices_of, times_of
+from hwsim.cost.blocks import Blocks
 from hwsim.cost.choosing import choose
 from hwsim.cost.differences import absorbed
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
+from hwsim.cost.preferences import preferred
 from hwsim.cost.residency import Residency
+from hwsim.cost.stages import pipelined_cycles
 from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, operand_traffic
-from hwsim.cost.workload import Row
+from hwsim.cost.workload import Row, filter_share
 from hwsim.errors import CostError
 
 Ints = npt.NDArray[np.int64]
@@ -242,10 +245,15 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
         filled=mode == "double_buffered",
         bus=(bus.get("ifmap", inf), bus.get("filter", inf), bus.get("psum", inf)),
         sparsity=engine.sparsity,
+        stage_per_cycle=engine.stage_per_cycle.get("macs", inf),
+        blocks=Blocks.of(engine),
+        prefetched=engine.prefetches_filters,
+        counts_blocks="macs" in engine.stage_per_cycle or bool(engine.prefers),
     )
 
 
-Layer = tuple[Nest, str, bool]  # nest, dtype, whether the filter is an activation
+# Nest, dtype, whether the filter is an activation, and its share of bytes in code where its values decide that.
+Layer = tuple[Nest, str, bool, float | None]
 
 
 def map_layers(
@@ -263,11 +271,15 @@ def map_layers(
     Returns:
         Arrays of shape [layer, point].
     """
-    keys = [(row.nest, row.dtype, row.activation_filter) for row in layers if row.nest is not None]
+    keys = [
+        (row.nest, row.dtype, row.activation_filter, filter_share(row, engine))
+        for row in layers
+        if row.nest is not None
+    ]
     distinct = list(dict.fromkeys(keys))
     position = {key: index for index, key in enumerate(distinct)}
     where = np.array([position[key] for key in keys])
-    dtypes = list(dict.fromkeys(dtype for _, dtype, _ in distinct))
+    dtypes = list(dict.fromkeys(dtype for _, dtype, *_ in distinct))
     rates = Rates.of(engine, points, residency, dtypes)
     names = buffer_names(engine, points.chip)
     transfers = points.chip.memory(names[0]).transfers if names else "ideal"
@@ -283,7 +295,7 @@ def map_layers(
             prices_of(here, together=group.together),
             tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
         )
-        best = choose(space.moves, space.owner, here, transfers, objective)
+        best = _choose(engine, space, here, transfers, objective)
         # Of thousands of candidates few are chosen anywhere; these stay near at hand.
         chosen = np.zeros(len(space.owner), dtype=bool)
         chosen[best] = True
@@ -292,6 +304,22 @@ def map_layers(
         spaces.append(space.take(np.flatnonzero(chosen)))
         length = int(place[-1]) + 1
     return Mapped(Space.joined(spaces), choice[where], rates, transfers)
+
+
+def _choose(
+    engine: ArrayEngine, space: Space, rates: Rates, transfers: Transfers, objective: str
+) -> npt.NDArray[np.integer]:
+    """Return the index of each layer's mapping at each point of a group, shape [layer, point]."""
+    moves, owner = space.moves, space.owner
+    if not engine.prefers:
+        return choose(moves, owner, rates, transfers, objective)
+    best = np.empty((int(owner[-1]) + 1, rates.read.shape[-1]), dtype=np.intp)
+    capacities, of = np.unique(rates.sizes, axis=1, return_inverse=True)
+    for number, capacity in enumerate(capacities.T.tolist()):
+        at = np.flatnonzero(of.reshape(-1) == number)
+        first = preferred(space.table, owner, list(moves.tiles.astype(np.int64)), capacity, engine.prefers)
+        best[:, at] = first[choose(moves.take(first), owner[first], rates.at(at), transfers, objective)]
+    return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,23 +359,25 @@ def _space(
     macs_per_cycle: tuple[float, ...],
 ) -> Space:
     """Return the candidates of layers end to end."""
-    sets = [
-        candidates(nest, setup, replace(prices, together=prices.together or from_activations))
-        for nest, _, from_activations in layers
-    ]
+    sets = []
+    for nest, _, from_activations, share in layers:
+        mine = replace(prices, together=prices.together or from_activations)
+        coding = setup if share is None else replace(setup, sparsity=setup.sparsity.with_filters(share))
+        sets.append(candidates(nest, coding, mine))
     lengths = np.array([len(found) for found in sets])
     owner = np.repeat(np.arange(len(sets)), lengths)
     table = Candidates.joined(sets)
-    together = np.array([prices.together or from_activations for *_, from_activations in layers])[owner]
-    dtype = np.array([dtypes.index(dtype) for _, dtype, _ in layers])[owner]
+    together = np.array([prices.together or from_activations for _, _, from_activations, _ in layers])[owner]
+    dtype = np.array([dtypes.index(dtype) for _, dtype, *_ in layers])[owner]
     traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
     empty = np.zeros((0, len(table)))
     flows = Flows.of(table, np.array([nest.ofmap_bytes for nest, *_ in layers])[owner])
     ifmap, filter_, ofmap = flows.ifmap, flows.filter, flows.ofmap
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
+    macs = np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles) + table.load_cycles
+    outputs = np.array([nest.ofmap_elements for nest, *_ in layers])[owner]
     moves = Moves(
-        cycles=np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles)
-        + table.load_cycles,
+        cycles=pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight),
         reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
         writes=(ofmap + table.psum_out_bytes).astype(np.float64),
         stored=np.where(together, 0.0, filter_),

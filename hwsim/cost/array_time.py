@@ -42,7 +42,7 @@ class Rates:
         read: Of a byte read from the activations' home [cycle/B]; ``write`` likewise of one written.
         latency: Before a transfer there [cycle].
         store_read: Of a byte read from the weights' home [cycle/B].
-        store_latency: Before a transfer there [cycle].
+        store_latency: Before a transfer there [cycle]; none where filters are fetched ahead.
         read_pj: Energy of a byte read from the activations' home [pJ/B]; ``write_pj`` likewise of one written.
         store_pj: Of a byte read from the weights' home [pJ/B].
         static_pj: Static energy of a cycle [pJ].
@@ -85,7 +85,8 @@ class Rates:
             write=home.write_s_per_byte * clock,
             latency=home.latency_s * clock,
             store_read=store.read_s_per_byte * clock,
-            store_latency=store.latency_s * clock,
+            # What is fetched during the layer before waits there.
+            store_latency=store.latency_s * clock * (not engine.prefetches_filters),
             read_pj=home.read_pj_per_byte,
             write_pj=home.write_pj_per_byte,
             store_pj=store.read_pj_per_byte,

@@ -47,6 +47,7 @@ class Counts:
         first: Elements of the first ifmap and filter tiles, and of the last ofmap tile.
         largest: Elements of the largest tile of each operand.
         moves: Tiles moved, by operand.
+        blocks: Tiles of the ofmap that were finished.
         cycles: Steps of the array.
         reloads: Changes of its stationary operand.
         window_loads: Ifmap elements that a row-stationary array waits for at the begin of its passes.
@@ -62,6 +63,7 @@ class Counts:
     first: dict[str, int] = field(default_factory=dict)
     largest: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "ofmap"), 0))
     moves: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "ofmap"), 0))
+    blocks: int = 0
     cycles: int = 0
     reloads: int = 0
     window_loads: int = 0
@@ -77,6 +79,7 @@ def execute(
     tiles: Mapping[str, int],
     ifmap: npt.NDArray[np.int64],
     weights: npt.NDArray[np.int64],
+    anew: bool = False,
 ) -> Counts:
     """Run a mapping and count.
 
@@ -89,6 +92,7 @@ def execute(
         tiles: Tile size of N, G, K, C, P and Q.
         ifmap: Shape [N, G, C, height, width].
         weights: Shape [G, K, C, R, S].
+        anew: Whether each tile of the ofmap fetches its ifmap anew, whatever is held.
     """
     extents = nest.extents
     counts = Counts(np.zeros((nest.n, nest.g, nest.k, nest.rows.positions, nest.cols.positions), np.int64))
@@ -105,10 +109,11 @@ def execute(
         block |= {"R": range(extents["R"]), "S": range(extents["S"])}
 
         key = (place["G"],) if kept == "ifmap" else tuple(place[dim] for dim in IFMAP_LOOPS)
+        key += (place["K"],) if anew else ()
         if held.get("ifmap", ((-1,), set()))[0] != key:
             need = _ifmap_elements(nest, everything | {"G": block["G"]} if kept == "ifmap" else block)
             before, at_hand = held.get("ifmap", ((-1,) * len(key), set()))
-            slid = kept != "ifmap" and _is_next(before, key, IFMAP_LOOPS.index(sweep))
+            slid = kept != "ifmap" and not anew and _is_next(before, key, IFMAP_LOOPS.index(sweep))
             counts.ifmap += len(need - at_hand if slid else need)
             counts.first.setdefault("ifmap", len(need))
             _moved(counts, "ifmap", len(need))
@@ -136,6 +141,7 @@ def execute(
         array.work(block, ifmap, weights)
         if done == nest.c:
             counts.ofmap_out += elements
+            counts.blocks += 1
             counts.first["ofmap"] = elements
             _moved(counts, "ofmap", elements)
         elif not _stays_for_next(loops, place, chunks):
@@ -197,15 +203,20 @@ class _Array:
     def work(self, tile: Block, ifmap: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> None:
         """Do all MACs of a tile."""
         kept: object = None
+        since = self._dataflow.least_passes
         for key, pieces in self._passes(tile):
             # A pass of a flat axis may be several boxes; together they are one step of the array.
             self._counts.cycles += self._steps(pieces[0])
             fresh = key != kept
             kept = key
+            # The next set of weights is not there before the one before has had its least passes.
+            self._counts.cycles += max(self._dataflow.least_passes - since, 0) if fresh else 0
+            since = 1 if fresh else since + 1
             self._counts.reloads += fresh
             self._take(pieces, fresh)
             for box in pieces:
                 self._add_up(box, ifmap, weights)
+        self._counts.cycles += max(self._dataflow.least_passes - since, 0)
 
     def _take(self, pieces: Sequence[Block], fresh: bool) -> None:
         array, stationary = self._counts.array, self._dataflow.stationary

@@ -67,6 +67,16 @@ def unrolling(nest: Nest, dataflow: Dataflow, rows: int, cols: int) -> Unrolling
             continue
         room = size
         for dim in dims:
+            if dim in dataflow.joined:
+                if dim == dataflow.joined[0]:
+                    flat.append(dataflow.joined)
+                    factors[dim] = min(
+                        room,
+                        prod(extents[joined] for joined in dataflow.joined),
+                        dataflow.at_most.get(dim, room),
+                    )
+                    room //= factors[dim]
+                continue
             copies = min(-(-extents[dim] // factors[dim]), room, dataflow.at_most.get(dim, room))
             factors[dim] = min(factors[dim] * copies, extents[dim])
             room //= copies
@@ -108,7 +118,7 @@ def array_work(nest: Nest, dataflow: Dataflow, rows: int, cols: int, tiles: Mapp
     extents = nest.extents
     count = {dim: -(-extents[dim] // tiles[dim]) for dim in CUT}
     groups, filters, window, pixels = (_passes(nest, laid, dims, tiles) for dims in (("G",), FILTERS, WINDOW, PIXELS))
-    cycles = groups * filters * window * pixels
+    cycles = groups * filters * window * _paced(nest, laid, dataflow, tiles, pixels)
     pixel_tiles = count["N"] * count["P"] * count["Q"]
 
     weights = nest.g * nest.k * nest.c * nest.rows.taps * nest.cols.taps
@@ -193,6 +203,21 @@ def _passes(nest: Nest, laid: Unrolling, dims: tuple[str, ...], tiles: Mapping[s
         if dim not in on_flat:
             whole = tiles.get(dim, np.full_like(total, extents[dim]))
             total = total * _dim_passes(extents[dim], whole, laid.factors[dim])
+    return total
+
+
+def _paced(nest: Nest, laid: Unrolling, dataflow: Dataflow, tiles: Mapping[str, Ints], pixels: Ints) -> Ints:
+    """Return the passes over pixels, summed over tiles, of which each tile takes the least that a dataflow allows."""
+    if dataflow.least_passes == 1:
+        return pixels
+    extents, total = nest.extents, np.zeros_like(pixels)
+    for partial in product((False, True), repeat=len(PIXELS)):
+        tiles_so, passes = np.ones_like(total), np.ones_like(total)
+        for dim, is_rest in zip(PIXELS, partial, strict=True):
+            full, rest = np.divmod(extents[dim], tiles[dim])
+            tiles_so = tiles_so * (np.minimum(rest, 1) if is_rest else full)
+            passes = passes * -(-(rest if is_rest else tiles[dim]) // laid.factors[dim])
+        total = total + tiles_so * np.maximum(passes, dataflow.least_passes)
     return total
 
 

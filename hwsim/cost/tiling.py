@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, Dataflow, Operand, Sparsity
+from hwsim.cost.blocks import ANY_BLOCKS, Blocks
 from hwsim.cost.dominance import non_dominated, ranks
 from hwsim.cost.hooks import bus_cycles, coded, less_work, winograd_filters
 from hwsim.cost.nest import Axis, Nest, Touched
@@ -65,6 +66,11 @@ class ArraySetup:
         filled: Whether the first fill and the last drain cost time, and the number of transfers none; or the reverse.
         bus: Bytes per cycle that the networks to the PEs carry of ifmap, filter and psums (each way); inf for any.
         sparsity: What of the data is zero, who saves what by it, and how operands are coded at home.
+        stage_per_cycle: Outputs per cycle of the stage behind the MACs; inf where it never limits.
+        blocks: How many blocks are on their way at once, and what they can be.
+        prefetched: Whether a layer's first filters are there when it begins.
+        counts_blocks: Whether the number of blocks matters, more being better: to the stages or to what the engine's
+            compiler prefers.
     """
 
     rows: int
@@ -76,6 +82,10 @@ class ArraySetup:
     filled: bool = True
     bus: tuple[float, float, float] = NO_LIMITS
     sparsity: Sparsity = DENSE
+    stage_per_cycle: float = inf
+    blocks: Blocks = ANY_BLOCKS
+    prefetched: bool = False
+    counts_blocks: bool = False
 
     @property
     def buffer_count(self) -> int:
@@ -116,6 +126,7 @@ class Candidates:
         psum_read_bytes: Psums taken up again by the array.
         psum_write_bytes: Psums and ofmap elements given back by the array.
         ofmap_read_bytes: Of finished psums or ofmap elements, read from their buffer on the way home.
+        blocks: Tiles of the ofmap.
         cycles: Array cycles at one MAC per PE and cycle.
         bus_cycles: Cycles that the busiest network between buffers and PEs takes; 0 where none limits.
         load_cycles: Cycles in which the array waits for its networks to bring the next stationary operand.
@@ -148,6 +159,7 @@ class Candidates:
     psum_read_bytes: Ints
     psum_write_bytes: Ints
     ofmap_read_bytes: Ints
+    blocks: Ints
     cycles: Ints
     bus_cycles: Ints
     load_cycles: Ints
@@ -205,6 +217,8 @@ def read_by_objectives(space: Candidates, setup: ArraySetup, prices: Prices) -> 
     ifmap, filter_ = coded(space.ifmap_bytes, space.ifmap_coded), coded(space.filter_bytes, space.filter_coded)
     reads, writes = ifmap + space.psum_in_bytes, space.psum_out_bytes
     columns = [*space.buffer_bytes(setup), space.cycles]
+    if setup.counts_blocks:
+        columns += [-space.blocks, ifmap + space.psum_in_bytes + space.array_filter_bytes]
     if setup.bus != NO_LIMITS:
         columns += [space.bus_cycles, space.load_cycles]
     if any(flow.skips or flow.winograd for flow in setup.dataflows):
@@ -308,14 +322,29 @@ def one_mapping(
 
 def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
     tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
+    fair = _fair_blocks(nest, setup.blocks, tiles)
+    tiles = {dim: sizes[fair] for dim, sizes in tiles.items()}
     both = _of_array(nest, setup, index, tiles)
     parts = []
-    for order, (*_, kept) in enumerate(ORDERS):
+    for order, (stays, _, kept) in enumerate(ORDERS):
+        # An engine with blocks in flight fetches each block's ifmap anew.
+        if setup.blocks.in_flight is not None and "ifmap" in (stays, kept):
+            continue
         if not kept or setup.has_buffer(kept):
             keep, ordered = _of_order(nest, setup, dataflow, tiles, order)
             part = {name: column[keep] for name, column in (both | ordered).items()}
             parts.append(Candidates(**_streamed(nest, setup, part)))
     return Candidates.joined(parts)
+
+
+def _fair_blocks(nest: Nest, blocks: Blocks, tiles: dict[str, Ints]) -> npt.NDArray[np.bool_]:
+    """Return which tiles an engine's blocks can be: neither too few channels nor too many of anything."""
+    channels = tiles["G"] * tiles["K"]
+    fair = channels >= min(blocks.least_channels, nest.g * nest.k)
+    for size, most in zip((channels, tiles["P"], tiles["Q"]), blocks.most, strict=True):
+        fair &= size <= most
+    # A block of one group may have too few channels, where no tile holds groups whole.
+    return fair if fair.any() else np.ones_like(fair)
 
 
 def _of_array(nest: Nest, setup: ArraySetup, index: int, tiles: dict[str, Ints]) -> dict[str, Any]:
@@ -395,6 +424,7 @@ def _of_order(
 ) -> tuple[npt.NDArray[np.intp], dict[str, Ints]]:
     """Return which tilings an order makes a mapping of its own for, and the columns that depend on it."""
     stays, sweep, kept = ORDERS[order]
+    blocks = setup.blocks
     trips = {dim: -(-nest.extents[dim] // tiles[dim]) for dim in CUT}
     n, g, k, c, p, q = (trips[dim] for dim in CUT)
     pixels = n * p * q
@@ -408,6 +438,9 @@ def _of_order(
     else:
         filter_times, ifmap_times, visits = pixels, k, one
     slides = {"filter": one > 0, "ifmap": c == 1, "ofmap": one < 1}[stays]
+    if setup.blocks.in_flight is not None:
+        # Each block fetches its ifmap anew, whatever the one before held.
+        ifmap_times, slides = k, one < 1
     rows, cols = _Tables(nest.rows, tiles["P"]), _Tables(nest.cols, tiles["Q"])
     swept = rows.sliding * cols.total if sweep == "P" else rows.total * cols.sliding
     touched = np.where(slides, swept, rows.total * cols.total)
@@ -436,23 +469,27 @@ def _of_order(
     last_ofmap = last["N"] * last["G"] * last["K"] * last["P"] * last["Q"]
 
     def copies(moves: Ints) -> Ints:
-        return np.where(moves > 1, setup.copies, 1)
+        # Buffers of an engine with blocks in flight are halved for good.
+        return np.where((moves > 1) | (setup.blocks.in_flight is not None), setup.copies, 1)
 
     def filters(elements: Ints) -> Ints:
         return winograd_filters(nest, dataflow, _packed(elements, nest.filter_bits))
 
     return np.flatnonzero(own), {
         "order": np.full_like(k, order),
-        "ifmap_tile_bytes": _packed(ifmap_tile, nest.ifmap_bits) * copies(ifmap_moves),
+        "ifmap_tile_bytes": blocks.in_banks(_packed(ifmap_tile, nest.ifmap_bits) * copies(ifmap_moves), "ifmap"),
         "filter_tile_bytes": filters(filter_tile) * copies(filter_moves),
-        "ofmap_tile_bytes": _ofmap_tile(nest, setup, dataflow, tiles, c) * copies(ofmap_moves),
+        "ofmap_tile_bytes": blocks.in_banks(
+            _ofmap_tile(nest, setup, dataflow, tiles, c) * copies(ofmap_moves), "ofmap"
+        ),
         "ifmap_bytes": _packed(nest.n * nest.g * nest.c * touched * ifmap_times, nest.ifmap_bits),
         "filter_bytes": filters(nest.g * nest.k * nest.c * taps * filter_times) + nest.bias_bytes,
         "psum_in_bytes": spilled,
         "psum_out_bytes": spilled,
         "ifmap_fill_bytes": _packed(ifmap_first, nest.ifmap_bits),
-        "filter_fill_bytes": filters(filter_tile),
+        "filter_fill_bytes": filters(filter_tile) * (not setup.prefetched),
         "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
+        "blocks": ofmap_moves,
         "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
     }
 
@@ -475,6 +512,10 @@ def _own(stays: str, sweep: str, trips: dict[str, Ints]) -> npt.NDArray[np.bool_
 
 def _ofmap_tile(nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[str, Ints], c_trips: Ints) -> Ints:
     """Return the bytes of a tile's psums; of its finished elements where the array keeps psums to itself."""
+    if setup.blocks.in_flight is not None:
+        # What the array works on at once has its place even where a tile does not fill it.
+        unit = unrolling(nest, dataflow, setup.rows, setup.cols).factors
+        tiles = {dim: -(-sizes // unit[dim]) * unit[dim] for dim, sizes in tiles.items()}
     elements = tiles["N"] * tiles["G"] * tiles["K"] * tiles["P"] * tiles["Q"]
     psums = elements * setup.psum_bytes
     if dataflow.stationary != "ofmap":

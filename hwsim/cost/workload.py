@@ -1,6 +1,7 @@
 """Lowering: a graph becomes a table with one row per layer, as the cost models read it.
 
-What a layer costs depends on its kind, its loop nest and the bytes it touches; not on its weights, nor yet on a chip.
+What a layer costs depends on its kind, its loop nest and the bytes it touches, not yet on a chip; on its weights only
+where an engine reads them in a code (``weight_code``).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.chip import OPERANDS, KernelKind, Sparsity
+from hwsim.chip import GOLOMB_RICE, OPERANDS, ArrayEngine, KernelKind
 from hwsim.cost.nest import Axis, Nest, packed
+from hwsim.cost.weight_code import KnownCode, WeightCode
 from hwsim.errors import CostError, UsageError
 from hwsim.graph import BITS, DTYPES, DType, Graph, Layer, Spec, Tensor, ops
 
@@ -82,6 +84,8 @@ class Row:
         activation_filter: Whether the nest's filter is an activation (a product of two activations).
         view: Whether an engine with strided DMA leaves the layer out.
         variant: A variant of the kind that kernel tables may list apart, or empty.
+        pixels: Pixels of the ofmap: its elements over those of its last axis.
+        weight_code: The size of the nest's filters in a code, where they are weights.
     """
 
     layer: Layer
@@ -99,6 +103,8 @@ class Row:
     activation_filter: bool = False
     view: bool = False
     variant: str = ""
+    pixels: int = 1
+    weight_code: WeightCode | KnownCode | None = None
 
     @property
     def compulsory_bytes(self) -> int:
@@ -106,14 +112,31 @@ class Row:
         return self.ifmap_bytes + self.filter_bytes + self.ofmap_bytes
 
 
-def home_bytes(row: Row, sparsity: Sparsity) -> tuple[int, int, int]:
+def home_bytes(row: Row, engine: ArrayEngine) -> tuple[int, int, int]:
     """Return the least bytes of ifmap, filter and ofmap that cross to and from home, coded as an array codes them."""
     nest, bits = row.nest, BITS[row.dtype]
     widths = (nest.ifmap_bits, nest.filter_bits, nest.ofmap_bits) if nest is not None else (bits, bits, bits)
     plain = (row.ifmap_bytes, row.filter_bytes, row.ofmap_bytes)
+    share = filter_share(row, engine)
+    sparsity = engine.sparsity if share is None else engine.sparsity.with_filters(share)
     shares = [sparsity.coded_share(operand, width) for operand, width in zip(OPERANDS, widths, strict=True)]
     ifmap, filter_, ofmap = (ceil(round(b * share, 6)) for b, share in zip(plain, shares, strict=True))
     return ifmap, filter_, ofmap
+
+
+def filter_share(row: Row, engine: ArrayEngine) -> float | None:
+    """Return what filters and biases of a layer take at home, over their plain bytes, where the layer itself decides.
+
+    That is so where the engine codes weights by their values, or takes bytes of its own for each output channel; else
+    None: the profile's share holds for all layers.
+    """
+    nest, code = row.nest, row.weight_code
+    by_value = engine.coded.get("filter") == GOLOMB_RICE
+    if nest is None or code is None or not (by_value or engine.channel_bytes is not None):
+        return None
+    share = code.share if by_value else engine.sparsity.coded_share("filter", nest.filter_bits)
+    beside = nest.bias_bytes if engine.channel_bytes is None else nest.g * nest.k * engine.channel_bytes
+    return ((nest.filter_bytes - nest.bias_bytes) * share + beside) / nest.filter_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +261,8 @@ def _row(graph: Graph, layer: Layer, batch: int, recast: _Recast) -> Row:
         activation_filter=nest is not None and not inputs[1].constant,
         view=isinstance(layer.op, VIEWS),
         variant=_variant(layer.op),
+        pixels=batch * sum(tensor.elements // tensor.shape[-1] for tensor in outputs if tensor.shape),
+        weight_code=WeightCode(inputs[1]) if nest is not None and inputs[1].constant else None,
     )
 
 

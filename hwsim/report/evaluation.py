@@ -220,7 +220,7 @@ def _compulsory_bytes(costs: Costs, index: int) -> int:
         return 0
     row, at = costs.workload.rows[index], costs.engine[index]
     engine = costs.points.chip.engines[at] if at != NOBODY else None
-    return sum(home_bytes(row, engine.sparsity)) if isinstance(engine, ArrayEngine) else row.compulsory_bytes
+    return sum(home_bytes(row, engine)) if isinstance(engine, ArrayEngine) else row.compulsory_bytes
 
 
 def _in_place(costs: Costs, index: int) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwsim.cost import Costs, array_io_lower_bound_bytes, home_bytes
 from hwsim.cost.array import array_setup
+from hwsim.cost.workload import filter_share
 from hwsim.report.holding import value_at
 
 
@@ -31,6 +33,8 @@ def io_bounds(costs: Costs, point: int, compulsory_bytes: Sequence[int]) -> list
     held = sum(int(value_at(points.memory(name).size_bytes, point)) for name in buffers)
     for index in costs.mapped_layers.tolist():
         row = costs.workload.rows[index]
-        if row.nest is not None and compulsory_bytes[index] >= sum(home_bytes(row, engine.sparsity)):
-            found[index] = max(compulsory_bytes[index], array_io_lower_bound_bytes(row.nest, setup, held))
+        if row.nest is not None and compulsory_bytes[index] >= sum(home_bytes(row, engine)):
+            share = filter_share(row, engine)
+            coding = setup if share is None else replace(setup, sparsity=setup.sparsity.with_filters(share))
+            found[index] = max(compulsory_bytes[index], array_io_lower_bound_bytes(row.nest, coding, held))
     return found

@@ -218,10 +218,16 @@ def test_shapes_of_the_arrays():
     shapes = {
         "eyeriss": (12, 14),
         "squeezelerator": (32, 32),
-        "ethos_u55_128": (8, 16),
+        "ethos_u55_128": (32, 16),  # 8 lanes by 16 outputs, each for a step of four products
         "nvdla_small": (8, 8),
         "gemmini": (16, 16),
     }
     for name, shape in shapes.items():
         engine = load_chip(name).engines[0]
         assert (engine.rows, engine.cols) == shape
+
+
+@pytest.mark.parametrize("name", [f"ethos_{name}" for name in ("u55_32", "u55_64", "u55_128", "u55_256", "u65_512")])
+def test_ethos_u_does_the_macs_of_its_name(name):
+    engine = load_chip(name).engines[0]
+    assert engine.rows * engine.cols * engine.macs_per_pe["int8"] == int(name.rpartition("_")[2])

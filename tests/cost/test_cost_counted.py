@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nests import nests
 
 from hwsim.chip import DATAFLOWS, Dataflow
+from hwsim.cost.blocks import Blocks
 from hwsim.cost.counted import execute
 from hwsim.cost.nest import DIMS
 from hwsim.cost.spatial import CUT
@@ -36,7 +37,23 @@ def convolution(nest, ifmap, weights):
 
 @st.composite
 def dataflows(draw):
-    kind = draw(st.sampled_from(["named", "row", "own", "shifts"]))
+    kind = draw(st.sampled_from(["named", "row", "own", "shifts", "blocks"]))
+    if kind == "blocks":
+        # Channels and taps in one sum, pixels and filters (or groups) beside each other; weights take their time.
+        choices = [(("C", "R", "S"), ("K", "Q", "P")), (("R", "S"), ("G", "Q")), (("S", "R"), ("K",))]
+        axes = draw(st.sampled_from(choices))
+        joined = tuple(dim for dim in axes[0] if dim != "C")
+        caps = {dim: draw(st.integers(1, 3)) for dim in {"C", "K", "G", "Q", joined[0]} & {*axes[0], *axes[1]}}
+        least = draw(st.integers(1, 5))
+        return Dataflow(
+            name="blocks",
+            rows=axes[0],
+            cols=axes[1],
+            at_most=caps,
+            joined=joined,
+            least_passes=least,
+            stationary="filter",
+        )
     if kind == "shifts":
         axes = draw(st.sampled_from([(("P",), ("Q",)), (("P", "K"), ("Q",)), (("C",), ("Q", "P")), (("P",), ("G",))]))
         return Dataflow(
@@ -75,14 +92,24 @@ def dataflows(draw):
 @settings(max_examples=400, deadline=None)
 @given(nest=nests(), dataflow=dataflows(), rows=st.integers(1, 6), cols=st.integers(1, 6), data=st.data())
 def test_formulas_equal_counted_execution(nest, dataflow, rows, cols, data):
-    setup = ArraySetup(rows=rows, cols=cols, dataflows=(dataflow,), psum_bytes=PSUM_BYTES, copies=1, bus=(2, 3, 5))
+    # An engine that works block by block fetches each block's ifmap anew; blocks need not be whole micro-blocks here.
+    anew = data.draw(st.booleans())
+    setup = ArraySetup(
+        rows=rows,
+        cols=cols,
+        dataflows=(dataflow,),
+        psum_bytes=PSUM_BYTES,
+        copies=1,
+        bus=(2, 3, 5),
+        blocks=Blocks(in_flight=1 if anew else None),
+    )
     space = mapspace(nest, setup)
     i = data.draw(st.integers(0, len(space) - 1))
     tiles = {dim: int(getattr(space, dim.lower())[i]) for dim in CUT}
     rng = np.random.default_rng(i)
     ifmap = rng.integers(-9, 9, (nest.n, nest.g, nest.c, nest.rows.size, nest.cols.size))
     weights = rng.integers(-9, 9, (nest.g, nest.k, nest.c, nest.rows.taps, nest.cols.taps))
-    counts = execute(nest, dataflow, rows, cols, ORDERS[space.order[i]], tiles, ifmap, weights)
+    counts = execute(nest, dataflow, rows, cols, ORDERS[space.order[i]], tiles, ifmap, weights, anew)
 
     assert (counts.ofmap == convolution(nest, ifmap, weights)).all()
     # Elements are bytes, but for psums.
@@ -91,6 +118,7 @@ def test_formulas_equal_counted_execution(nest, dataflow, rows, cols, data):
     assert space.psum_in_bytes[i] == counts.psum_in * PSUM_BYTES
     assert space.psum_out_bytes[i] == counts.psum_out * PSUM_BYTES
     assert counts.ofmap_out == nest.ofmap_elements
+    assert space.blocks[i] == counts.blocks
     assert space.transfers[i] == sum(counts.moves.values())
     assert space.ifmap_fill_bytes[i] == counts.first["ifmap"]
     assert space.filter_fill_bytes[i] == counts.first["filter"]
@@ -100,7 +128,8 @@ def test_formulas_equal_counted_execution(nest, dataflow, rows, cols, data):
     assert space.filter_tile_bytes[i] == counts.largest["filter"]
     keeps_psums = dataflow.stationary == "ofmap"
     finished_only = keeps_psums and tiles["C"] == nest.c
-    assert space.ofmap_tile_bytes[i] == counts.largest["ofmap"] * (1 if finished_only else PSUM_BYTES)
+    if not anew:
+        assert space.ofmap_tile_bytes[i] == counts.largest["ofmap"] * (1 if finished_only else PSUM_BYTES)
 
     per_reload = 0
     if dataflow.systolic:
