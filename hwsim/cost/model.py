@@ -20,7 +20,7 @@ from hwsim.cost.footprint import Footprint, footprint, memory_facts
 from hwsim.cost.residency import Home, Residency, place
 from hwsim.cost.totals import Totals, joined
 from hwsim.cost.vector import stream_layers, streamed_bytes
-from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload
+from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload, filter_share
 from hwsim.errors import CostError, UsageError, did_you_mean
 from hwsim.units import J_PER_PJ
 
@@ -238,10 +238,14 @@ def _alike(frame: _Frame) -> _Alike:
     """Return which layers cost the same: all but their names and tensors is."""
     seen: dict[Any, int] = {}
     counts = np.zeros(len(frame.workload.rows), dtype=np.int64)
-    names = [field.name for field in fields(Row) if field.name != "layer"]
+    names = [field.name for field in fields(Row) if field.name not in ("layer", "weight_code")]
+    chip = frame.points.chip
     for index, (row, engine) in enumerate(zip(frame.workload.rows, frame.engine.tolist(), strict=True)):
         if engine != NOBODY:
-            counts[seen.setdefault((engine, row.layer.op, *(getattr(row, name) for name in names)), index)] += 1
+            unit = chip.engines[engine]
+            share = filter_share(row, unit) if isinstance(unit, ArrayEngine) else None
+            key = (engine, share, row.layer.op, *(getattr(row, name) for name in names))
+            counts[seen.setdefault(key, index)] += 1
     return _Alike(np.array(list(seen.values()), dtype=np.intp), counts)
 
 
