@@ -3,6 +3,7 @@
 from hwsim.explore.choosing import best, pareto
 from hwsim.explore.expression import Expression, parse
 from hwsim.explore.names import Column, Found
+from hwsim.explore.searching import search
 from hwsim.explore.sensing import Sensitivity, grid_sensitivity, sensitivity
 from hwsim.explore.store import Store
 from hwsim.explore.sweeping import Sweep, prepare, sweep, sweep_chunks
@@ -21,6 +22,7 @@ __all__ = [
     "pareto",
     "parse",
     "prepare",
+    "search",
     "sensitivity",
     "sweep",
     "sweep_chunks",

@@ -9,6 +9,7 @@ import numpy as np
 from hwsim.explore.choosing import Front, Goals
 from hwsim.explore.expression import parse
 from hwsim.explore.names import split_unit
+from hwsim.explore.searching import Searched
 from hwsim.explore.table import SweepTable
 from hwsim.explore.words import Words
 from hwsim.report.table import Column, Table
@@ -108,6 +109,20 @@ def best_quote(table: SweepTable, goals: Goals, where: str | None) -> str:
             quotes.append(f"{head + ': ' if head else ''}the {word} {_about(goal)}{condition} is "
                           f"{described(table, index, goals)}")  # fmt: skip
     return "\n".join(quotes)
+
+
+def search_quote(found: Searched, chosen: SweepTable) -> str:
+    """Return how much of the designs was tried, and what the best are."""
+    tried = f"{len(found.distinct):,} designs" + (f" of {found.points:,}" if found.points else "")
+    if len(found.goals.names) == 1:
+        where = found.condition.text if found.condition is not None else None
+        told = best_quote(chosen.take(slice(0, 1)), found.goals, where)
+    else:
+        knee = nearest_to_ideal(chosen, found.goals)
+        spans = ", ".join(_span(chosen, name) for name in found.goals.names)
+        compromise = described(chosen, knee, found.goals)
+        told = f"{len(chosen):,} are on the front: {spans}; the best compromise is {compromise}"
+    return f"{tried} tried in {found.trials:,} trials: {told}"
 
 
 def described(table: SweepTable, index: int, goals: Goals) -> str:

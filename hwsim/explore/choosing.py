@@ -268,8 +268,8 @@ def _nearest(clause: Expression, table: SweepTable, rows: Bools) -> str:
     bound = clause.bound
     if bound is None:
         return ""
-    text, sign, limit = bound
-    values = np.broadcast_to(np.asarray(parse(text)(table.__getitem__)), (len(table),))
+    text, sign, limit = bound.value.text, bound.sign, bound.limit
+    values = np.broadcast_to(np.asarray(bound.value(table.__getitem__)), (len(table),))
     if values.dtype.kind != "f":
         return ""
     at = np.flatnonzero(rows & ~np.isnan(values))

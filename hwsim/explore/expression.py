@@ -60,6 +60,15 @@ _HINTS: Mapping[type[ast.AST], str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A comparison with a number: what is compared, how, and with which."""
+
+    value: Expression
+    sign: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A parsed text.
 
@@ -108,11 +117,11 @@ class Expression:
         return tuple(parse(ast.unparse(part)) for part in tree.values)
 
     @property
-    def bound(self) -> tuple[str, str, float] | None:
-        """A comparison of something with a number, as its text, the comparison and the number; None for all else."""
+    def bound(self) -> Bound | None:
+        """A comparison of something with a number; None for all else."""
         match self._tree:
             case ast.Compare(left=left, ops=[op], comparators=[ast.Constant(value=int() | float() as limit)]):
-                return ast.unparse(left), _SIGNS.get(type(op), ""), float(limit)
+                return Bound(parse(ast.unparse(left)), _SIGNS[type(op)], float(limit))
         return None
 
     def _value(self, node: ast.expr, value_of: Lookup, node_nm: Value | None) -> Value:
