@@ -26,6 +26,8 @@ from hwsim.units import J_PER_PJ
 Floats = npt.NDArray[np.float64]
 
 OBJECTIVES = ("latency", "energy", "edp", "traffic")
+# Rates that are equal but for rounding: a clock that cancels out of them leaves some.
+ROUNDING = 1e-14
 
 
 def buffer_names(engine: ArrayEngine, chip: Chip) -> list[str]:
@@ -104,8 +106,8 @@ class Rates:
         return Rates(*(_some(getattr(self, name), index) for name in self.__slots__))
 
     def narrowed(self) -> Rates:
-        """Return the rates with one column, shape [..., 1], of what all points share."""
-        return Rates(*(_narrow(getattr(self, name)) for name in self.__slots__))
+        """Return the rates with one column, shape [..., 1], of what all points share but for rounding."""
+        return Rates(*(_narrow(getattr(self, name), ROUNDING) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,9 @@ def _some(column: np.ndarray, index: np.ndarray | slice) -> np.ndarray:
     return column if column.shape[-1] == 1 else column[..., index]
 
 
-def _narrow(column: np.ndarray) -> np.ndarray:
-    return column[..., :1] if (column == column[..., :1]).all() else column
+def _narrow(column: np.ndarray, rounding: float = 0.0) -> np.ndarray:
+    first = column[..., :1]
+    return first if (np.abs(column - first) <= rounding * np.abs(first)).all() else column
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import Transfers
-from hwsim.cost.array_time import OBJECTIVES, Moves, Rates, objective_of, times_of
+from hwsim.cost.array_time import OBJECTIVES, ROUNDING, Moves, Rates, objective_of, times_of
 from hwsim.cost.differences import TIE, Bools, Bounds, absorbed
 
 Floats = npt.NDArray[np.float64]
@@ -103,7 +103,7 @@ class _Search:
     def halved(self, batch: _Batch) -> list[_Batch]:
         """Choose what is decided in boxes; return the others in halves, with the pairs left there."""
         low, high = self._corners(batch)
-        alike = (low == high).all(axis=0)
+        alike: Bools = np.all(high - low <= ROUNDING * high, axis=0)
         pair_alike = alike[batch.box]
         self._compare(batch, low, pair_alike)
         rest = _pairs(batch, ~pair_alike)
