@@ -35,7 +35,8 @@ def choice_table(table: SweepTable, goals: Goals, where: str | None = None, *, l
     """
     asked = [*goals.names, *(parse(where).names if where else ())]
     names = _first_of(table, [*_identity(table, goals), *(axis.name for axis in table.axes), *asked])
-    also = [name for name in _first_of(table, [*names, *(name for name in ALSO if name in table)]) if name not in names]
+    there = {table.find(name).column.name for name in names}
+    also = [name for name in ALSO if name in table and table.find(name).column.name not in there]
     part = table if limit is None else table.take(slice(0, limit))
     columns, cells = [], []
     for name in [*names, *also]:
