@@ -21,7 +21,7 @@ from hwsim.chip.catalogue import (
 from hwsim.chip.chip import Chip
 from hwsim.chip.kernels import KernelTable
 from hwsim.chip.problems import told
-from hwsim.chip.rules import broken_rules
+from hwsim.chip.rules import broken_rules, unrolled_beyond
 from hwsim.chip.runtimes import Runtime
 from hwsim.chip.schema import CoreEngine
 from hwsim.errors import ChipError, UsageError, did_you_mean
@@ -118,15 +118,22 @@ def _load(path: Path, model: type[Model]) -> Model:
         raise ChipError(f"{path}: schema = {schema}: this hwsim reads schema 1; update hwsim or the file")
     data = _tuples(data)
     try:
-        return model.model_validate(data)
+        loaded = model.model_validate(data)
     except ValidationError as error:
         rules = broken_rules(data) if issubclass(model, Chip) else None
-        problems = [(_position(key, where), sentence) for key, sentence in told(error, data, model, rules)]
-        problems.sort(key=lambda problem: problem[0])
-        lines = [f"{path}:{line}:{column}: {_cut(text)}" for (line, column), text in problems[:MAX_PROBLEMS]]
-        if len(problems) > MAX_PROBLEMS:
-            lines.append(f"{path}: … and {len(problems) - MAX_PROBLEMS} more problems")
-        raise ChipError("\n".join(lines)) from None
+        raise _said(path, where, told(error, data, model, rules)) from None
+    if issubclass(model, Chip) and (beyond := unrolled_beyond(data)):
+        raise _said(path, where, beyond)
+    return loaded
+
+
+def _said(path: Path, where: Mapping[Key, tuple[int, int]], found: Sequence[tuple[Key, str]]) -> ChipError:
+    """Return what is wrong with a file, a line per problem in the file's order."""
+    problems = sorted(((_position(key, where), sentence) for key, sentence in found), key=lambda problem: problem[0])
+    lines = [f"{path}:{line}:{column}: {_cut(text)}" for (line, column), text in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"{path}: … and {len(problems) - MAX_PROBLEMS} more problems")
+    return ChipError("\n".join(lines))
 
 
 def _cut(text: str) -> str:

@@ -39,10 +39,52 @@ def broken_rules(data: Fields) -> list[Problem]:
         ]
     for index, engine in _items(data, "engines"):
         problems += _engine_problems(data, ("engines", index), engine)
+    problems += _unreached_memories(data)
     problems += _price_problems(data)
     problems += _power_problems(data)
     problems += _source_problems(data)
     return list(dict.fromkeys(problems))
+
+
+def unrolled_beyond(data: Fields) -> list[Problem]:
+    """Return (path in the file, sentence) for every cap on copies of a dimension that is larger than its axis.
+
+    A rule of files alone: an array made smaller by a change of its fields keeps its dataflows, whose caps idle then.
+    """
+    problems: list[Problem] = []
+    for index, engine in _items(data, "engines"):
+        flows = engine.get("dataflows")
+        for number, flow in enumerate(flows if isinstance(flows, list | tuple) else ()):
+            if not isinstance(flow, dict):
+                continue
+            for dim, most in (flow.get("at_most") or {}).items():
+                sizes = {axis: engine[axis] for axis in ("rows", "cols") if dim in flow.get(axis, ())}
+                if sizes and most > max(sizes.values()):
+                    told = " and ".join(f"{size} {axis}" for axis, size in sizes.items())
+                    where = f"engines.{engine['name']}.dataflows.{flow['name']}.at_most.{dim}"
+                    sentence = f"{where} = {most}: unrolls beyond the array, which has {told}"
+                    problems.append((("engines", index, "dataflows", number, "at_most", dim), sentence))
+    return problems
+
+
+def _unreached_memories(data: Fields) -> list[Problem]:
+    """Return a line for each memory that no engine names among those it reaches."""
+    given = [engine.get("memories") for _, engine in _items(data, "engines")]
+    # An engine that names none reaches all.
+    if not given or not all(_is_words(names) for names in given):
+        return []
+    reached = {name for names in given if names for name in names}
+    known = {memory["name"] for _, memory in _items(data, "memories")}
+    if not reached <= known:
+        return []  # a name is mistyped, which is told already
+    return [
+        (
+            ("memories", index),
+            f"memories.{memory['name']}: no engine reaches it; name it in engines.*.memories, or leave it out",
+        )
+        for index, memory in _items(data, "memories")
+        if memory["name"] not in reached
+    ]
 
 
 def _items(data: Fields, field: str) -> Iterator[tuple[int, Fields]]:

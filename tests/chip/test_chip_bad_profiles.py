@@ -405,3 +405,46 @@ def test_bad_kernel_tables(tmp_path, old, new, place, said):
     with pytest.raises(ChipError) as error:
         load_kernel_table(path)
     assert any(said in line and f":{place}: " in line for line in str(error.value).splitlines()), error.value
+
+
+FLOW = "{{name: own, rows: [C], cols: [K], at_most: {{{}}}, stationary: filter}}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        # rows: 16, cols: 8
+        (
+            "[weight_stationary]",
+            f"[{FLOW.format('C: 32')}]",
+            "at_most.C = 32: unrolls beyond the array, which has 16 rows",
+        ),
+        (
+            "[weight_stationary]",
+            f"[{FLOW.format('K: 9')}]",
+            "at_most.K = 9: unrolls beyond the array, which has 8 cols",
+        ),
+        (
+            "[weight_stationary]",
+            "[{name: own, rows: [Z], cols: [K], stationary: filter}]",
+            "rows.0 = 'Z': must be one of N",
+        ),
+        (
+            "dataflows:",
+            "memories: [dram], dataflows:",
+            "memories.sram: no engine reaches it; name it in engines.*.memories",
+        ),
+        ("gb_per_s: 8", "gb_per_s: 0", "memories.dram.gb_per_s = 0: must be > 0 [1e9 B/s]"),
+        ("bytes_per_cycle: 32", "bytes_per_cycle: 0", "memories.sram.bytes_per_cycle = 0: must be > 0 [B/cycle]"),
+    ],
+)
+def test_machines_that_cannot_be(tmp_path, old, new, said):
+    told = complaint(tmp_path, old, new)
+    assert said in told
+    assert told.startswith(f"{tmp_path / 'toy.yaml'}:")
+    assert told.count("\n") == 0
+
+
+def test_caps_as_large_as_the_array_are_right_and_idle_in_a_smaller_one(tmp_path):
+    chip = load(tmp_path, TOY.replace("[weight_stationary]", f"[{FLOW.format('C: 16, K: 8')}]"))
+    assert chip.replace("npu.rows", 4).engine("npu").rows == 4

@@ -51,3 +51,32 @@ def test_bad_input_is_one_sentence(hwsim, words, said, data_folder, tmp_path, mo
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith(f"hwsim: {said}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("bytes_per_cycle: 8", "bytes_per_cycle: 0", "c.yaml:8:32: memories.dram.bytes_per_cycle = 0: must be > 0"),
+        ("dataflows:", "memories: [dram], dataflows:", "c.yaml:7:5: memories.sram: no engine reaches it"),
+    ],
+)
+def test_machines_that_cannot_be_are_refused_at_load(hwsim, old, new, said, data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text((data_folder / "toy_npu.yaml").read_text().replace(old, new, 1))
+    for command in (["evaluate", "lenet5", "c.yaml"], ["explain", "lenet5", "c.yaml", "--mapping"]):
+        code, out, err = hwsim(*command)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[-1].startswith(f"hwsim: {said}")
+
+
+def test_a_buffer_below_one_tile_is_told_with_layer_level_need_and_size(hwsim, data_folder):
+    toy = str(data_folder / "toy_npu.yaml")
+    small = ["lenet5", toy, "--dtype", "int8", "--set", "sram.size_bytes=16"]
+    code, out, _ = hwsim("evaluate", *small, "--format", "json")
+    assert code == 0
+    reason = json.loads(out)["reason"]
+    assert reason.startswith("does not run: the smallest tile needs ")
+    assert " B of sram, which has 16 B (c1 and " in reason
+    code, out, _ = hwsim("explain", *small, "--mapping")
+    assert code == 0
+    assert any(line.startswith("c1: no mapping: the smallest tile needs ") for line in out.splitlines())
