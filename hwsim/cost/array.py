@@ -374,10 +374,9 @@ def _space(
     flows = Flows.of(table, np.array([nest.ofmap_bytes for nest, *_ in layers])[owner])
     ifmap, filter_, ofmap = flows.ifmap, flows.filter, flows.ofmap
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
-    macs = np.maximum(np.ceil(table.cycles / np.array(macs_per_cycle)[dtype]), table.bus_cycles) + table.load_cycles
     outputs = np.array([nest.ofmap_elements for nest, *_ in layers])[owner]
     moves = Moves(
-        cycles=pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight),
+        cycles=array_cycles(table, outputs, np.array(macs_per_cycle)[dtype], setup),
         reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
         writes=(ofmap + table.psum_out_bytes).astype(np.float64),
         stored=np.where(together, 0.0, filter_),
@@ -394,6 +393,19 @@ def _space(
         pj=np.zeros(len(table)),
     )
     return Space(table, moves, flows, owner)
+
+
+def array_cycles(table: Candidates, outputs: Ints, macs_per_cycle: Floats, setup: ArraySetup) -> Floats:
+    """Return the cycles of mappings at so many MACs per PE and cycle, shape [candidate].
+
+    Args:
+        table: The mappings.
+        outputs: Elements of the ofmap of each one's layer.
+        macs_per_cycle: MACs of a PE per cycle at the layer's dtype.
+        setup: The array.
+    """
+    macs: Floats = np.maximum(np.ceil(table.cycles / macs_per_cycle), table.bus_cycles) + table.load_cycles
+    return pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight)
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:

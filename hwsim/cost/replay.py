@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, Operand
-from hwsim.cost.array import array_setup, macs_per_pe
+from hwsim.cost.array import array_cycles, array_setup, macs_per_pe
 from hwsim.cost.array_time import buffer_names
 from hwsim.cost.costs import Costs
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.spatial import CUT
-from hwsim.cost.tiling import ORDERS, ArraySetup, Candidates, buffer_traffic, one_mapping
-from hwsim.cost.workload import Row
+from hwsim.cost.tiling import ORDERS, ArraySetup, buffer_traffic, one_mapping
+from hwsim.cost.workload import Row, filter_share
 from hwsim.errors import UsageError, did_you_mean
 
 
@@ -95,12 +94,16 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
     """
     assert row.nest is not None, "only layers with MACs are mapped"
     setup = array_setup(engine, chip, engine.rows, engine.cols)
+    share = filter_share(row, engine)
+    if share is not None:
+        setup = replace(setup, sparsity=setup.sparsity.with_filters(share))
     _check(row.nest, setup, chosen)
     order = (chosen.stays, chosen.sweep, chosen.kept)
     one = one_mapping(row.nest, setup, chosen.dataflow, order, chosen.tiles)
     held = zip(OPERANDS, setup.buffers, strict=True)
     rate = macs_per_pe(engine, row.dtype)
-    cycles = _cycles(one, rate)
+    outputs = np.array([row.nest.ofmap_elements])
+    cycles = int(array_cycles(one, outputs, np.array([rate]), setup)[0])
     return Replayed(
         chosen=chosen,
         cycles=cycles,
@@ -119,11 +122,6 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
         },
         transfers=int(one.transfers[0]),
     )
-
-
-def _cycles(one: Candidates, macs_per_cycle: float) -> int:
-    work = max(ceil(one.cycles[0] / macs_per_cycle), int(one.bus_cycles[0]))
-    return int(work + one.load_cycles[0])
 
 
 def _check(nest: Nest, setup: ArraySetup, chosen: Chosen) -> None:

@@ -33,7 +33,10 @@ def tight(npu, size_bytes=400, **more):
     return npu.replace("npu.rows", 4).replace("npu.cols", 4).replace("sram.size_bytes", size_bytes, **more)
 
 
-CHIPS = ["toy_npu", "toy_split", "eyeriss", "gemmini", "squeezelerator", "nvdla_small", "eyeriss_v2"]
+CHIPS = [
+    "toy_npu", "toy_split", "eyeriss", "gemmini", "squeezelerator", "nvdla_small", "eyeriss_v2", "ethos_u55_128",
+    "gap9",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CHIPS)
