@@ -4,17 +4,18 @@ A point is on the front unless another is no worse in every objective and better
 each other: **all of them stay**, so that the front does not depend on the order of points, and the front of fronts of
 parts is the front of the whole. Points with a nan in any objective (those that cannot run) are left out.
 
-Three steps, each exact:
+Four steps, each exact:
 
-1. A grid over the objectives, its cells cut at quantiles: a point falls if some point lies in a cell that is lower in
-   every objective. This is a few passes over the points and leaves, of points that are not all on the front, few; it is
-   repeated on what is left for as long as that helps.
-2. What is left is sorted and made distinct; of two objectives the front is then a running minimum.
-3. Of more, the front of the earlier half, and those of the later half's front that none of the former dominates:
+1. A few points that beat most of a sample strike out what they beat, in one pass.
+2. A grid over the objectives, its cells cut at quantiles: a point falls if some point lies in a cell that is lower in
+   every objective. This leaves, of points that are not all on the front, few; it is repeated on what is left for as
+   long as that helps.
+3. What is left is sorted and made distinct; of two objectives the front is then a running minimum.
+4. Of more, the front of the earlier half, and those of the later half's front that none of the former dominates:
    divide and conquer, one objective less at each level.
 
 Source: Kung, Luccio, Preparata, "On finding the maxima of a set of vectors", J. ACM 22(4), 1975,
-doi:10.1145/321906.321910 (step 3); Bentley, "Multidimensional divide-and-conquer", CACM 23(4), 1980,
+doi:10.1145/321906.321910 (step 4); Bentley, "Multidimensional divide-and-conquer", CACM 23(4), 1980,
 doi:10.1145/358841.358850.
 """
 
@@ -33,6 +34,8 @@ Bools = npt.NDArray[np.bool_]
 
 # Rows looked at together, which bounds the memory that a pass over the points takes.
 CHUNK_ROWS = 1 << 20
+# Points that strike others out, and rows that they are chosen by.
+STRIKERS, TRIED_ROWS = 4, 2048
 # Cells of the grid, and rows that its quantiles are taken from.
 CELLS, SAMPLE_ROWS = 1 << 21, 1 << 16
 # Fewer points than this need no grid; one that leaves more than this share of the points is the last.
@@ -58,7 +61,9 @@ def front(minimize: Sequence[npt.ArrayLike], maximize: Sequence[npt.ArrayLike] =
     sizes = {column.shape for column, _ in columns}
     if len(sizes) > 1 or len(columns[0][0].shape) != 1:
         raise UsageError(f"objectives of a Pareto front must be columns of one length, not of {sorted(sizes)}")
-    kept = np.concatenate([_numbered(columns, start) for start in range(0, columns[0][0].size, CHUNK_ROWS)] or [_NONE])
+    count = columns[0][0].size
+    strikers = _strikers(columns) if count > FEW else np.zeros((0, len(columns)))
+    kept = np.concatenate([_numbered(columns, strikers, start) for start in range(0, count, CHUNK_ROWS)] or [_NONE])
     while kept.size > FEW and len(columns) > 1:
         left = _above_grid(columns, kept)
         helped = left.size < WORTHWHILE * kept.size
@@ -72,11 +77,36 @@ def front(minimize: Sequence[npt.ArrayLike], maximize: Sequence[npt.ArrayLike] =
 _NONE: Ints = np.zeros(0, dtype=np.int64)
 
 
-def _numbered(columns: Sequence[tuple[Floats, float]], start: int) -> Ints:
-    """Return the rows of a chunk that have no nan."""
+def _strikers(columns: Sequence[tuple[Floats, float]]) -> Floats:
+    """Return points that beat most of a sample of all, shape [striker, objective]."""
+    step = -(-columns[0][0].size // TRIED_ROWS)
+    sample = np.stack([sign * column[::step] for column, sign in columns], axis=1)
+    sample = sample[~np.isnan(sample).any(axis=1)]
+    best = sample[_on_front(sample)]
+    chosen: list[Floats] = []
+    while len(sample) and len(chosen) < STRIKERS:
+        beats = np.ones((len(best), len(sample)), dtype=bool)
+        for objective in range(sample.shape[1]):
+            beats &= best[:, None, objective] < sample[None, :, objective]
+        most = int(beats.sum(axis=1).argmax())
+        if not beats[most].any():
+            break
+        chosen.append(best[most])
+        sample = sample[~beats[most]]
+    return np.array(chosen).reshape(-1, len(columns))
+
+
+def _numbered(columns: Sequence[tuple[Floats, float]], strikers: Floats, start: int) -> Ints:
+    """Return the rows of a chunk that have no nan and that no striker beats in every objective."""
     part = slice(start, start + CHUNK_ROWS)
-    missing = np.logical_or.reduce([np.isnan(column[part]) for column, _ in columns])
-    return np.flatnonzero(~missing) + start
+    fallen = np.logical_or.reduce([np.isnan(column[part]) for column, _ in columns])
+    for striker in strikers:
+        worse = [
+            column[part] > value if sign > 0 else column[part] < -value
+            for (column, sign), value in zip(columns, striker.tolist(), strict=True)
+        ]
+        fallen |= np.logical_and.reduce(worse)
+    return np.flatnonzero(~fallen) + start
 
 
 def _above_grid(columns: Sequence[tuple[Floats, float]], kept: Ints) -> Ints:
