@@ -95,8 +95,7 @@ def search(
     """Search designs where a grid is too large, for one objective or several, under conditions."""
     from hwsim.explore import prepare
     from hwsim.explore.choosing import Goals
-    from hwsim.explore.grid import Sampling
-    from hwsim.explore.searching import Search, check_out
+    from hwsim.explore.searching import Search, check_out, drawing
 
     printed = format_of(form)
     check_out(out)
@@ -111,7 +110,7 @@ def search(
             chip_of(chip, runtime, override),
             axes,
             design=design,
-            sample=Sampling("sobol", trials, seed),
+            sample=drawing(trials, seed),
             objective=objective,
             batch=batch,
             dtype=dtype_of(dtype),

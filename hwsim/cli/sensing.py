@@ -102,7 +102,10 @@ def sensitivity(
                 raise UsageError(f"{net}: is no sweep; of a net, name the chip as well: hwsim sensitivity {net} CHIP")
             stage(f"reading {net}")
             table = SweepTable.read(net)
-            found = grid_sensitivity(table if where is None else table.where(where), objectives)
+            chosen = table if where is None else table.where(where)
+            if where is not None and not len(chosen):
+                raise UsageError(f"--where {where!r}: holds at no row of the sweep")
+            found = grid_sensitivity(chosen, objectives)
         else:
             if where is not None:
                 raise UsageError("--where is of a sweep: hwsim sensitivity SWEEP")

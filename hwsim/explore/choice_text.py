@@ -145,9 +145,11 @@ def _about(name: str) -> str:
 def _span(table: SweepTable, name: str) -> str:
     values = np.asarray(table[name], dtype=np.float64)
     low, high = float(values.min()), float(values.max())
-    first = shortly(low)
-    span = first if shortly(high) == first else f"{first} to {shortly(high)}"
     unit = table.find(name).unit
+    if unit in SI:
+        first, last = scaled(low, unit), scaled(high, unit)
+        return f"{_about(name)} {first}" if first == last else f"{_about(name)} {first} to {last}"
+    span = shortly(low) if shortly(low) == shortly(high) else f"{shortly(low)} to {shortly(high)}"
     return f"{_about(name)} {span}{' ' + unit if unit else ''}"
 
 

@@ -124,7 +124,7 @@ def search(
     """
     least = minimize or ("latency_ms" if not maximize else ())
     ready = prepare(
-        net, chip, vary, design=design, sample=Sampling("sobol", _count("trials", trials), _seed(seed)),
+        net, chip, vary, design=design, sample=drawing(trials, seed),
         objective=objective, batch=batch, dtype=dtype, place=place,
     )  # fmt: skip
     one = Search(ready, Goals.of(least, maximize), where, trials, generation, sampler, seed)
@@ -149,10 +149,15 @@ def check_out(out: Path | None) -> None:
             duckdb("Parquet")
 
 
-def _seed(seed: int) -> int:
+def drawing(trials: int, seed: int) -> Sampling:
+    """Return what lets a sweep be made ready whose axes are spans; the search draws from them itself.
+
+    Raises:
+        UsageError: There are too few trials or too many, or the seed is negative.
+    """
     if seed < 0:
         raise UsageError(f"seed = {seed}: must be >= 0")
-    return seed
+    return Sampling("sobol", _count("trials", trials), seed)
 
 
 @dataclass(frozen=True)
