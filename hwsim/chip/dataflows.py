@@ -31,6 +31,12 @@ class Dataflow(BaseModel):
     at_most: dict[Dim, Annotated[int, Field(gt=0, le=65536)]] = Field(
         default={}, description="Most copies of a dimension on an axis; default: what it needs."
     )
+    least_extent: dict[Dim, Annotated[int, Field(gt=0, le=65536)]] = Field(
+        default={}, description="Layers it is for, where others run the rest: of so many of a dimension at least."
+    )
+    most_extent: dict[Dim, Annotated[int, Field(gt=0, le=65536)]] = Field(
+        default={}, description="The same: of so many at most."
+    )
     stationary: Stationary = Field(description="What a PE keeps: filter, ofmap, ifmap, or a filter row (row).")
     kept_filters: int = Field(
         default=1,

@@ -168,6 +168,11 @@ class ArrayEngine(_Engine):
         description="Bytes of biases and scales that come with the filters of an output channel; default: the net's "
         "biases. [B]",
     )
+    channel_cycles: NotNegative = Field(
+        0.0,
+        description="Cycles until the biases and scales of an output channel are there, in every block, while the MACs "
+        "work; with stage_per_cycle.macs. [cycle]",
+    )
     prefetches_filters: bool = Field(
         False, description="Whether a layer's first filters are fetched during the layer before it."
     )

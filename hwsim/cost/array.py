@@ -247,6 +247,7 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
         sparsity=engine.sparsity,
         stage_per_cycle=engine.stage_per_cycle.get("macs", inf),
         blocks=Blocks.of(engine),
+        channel_cycles=engine.channel_cycles,
         prefetched=engine.prefetches_filters,
         counts_blocks="macs" in engine.stage_per_cycle or bool(engine.prefers),
     )
@@ -405,7 +406,8 @@ def array_cycles(table: Candidates, outputs: Ints, macs_per_cycle: Floats, setup
         setup: The array.
     """
     macs: Floats = np.maximum(np.ceil(table.cycles / macs_per_cycle), table.bus_cycles) + table.load_cycles
-    return pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight)
+    waits = table.channel_reads.astype(np.float64) * setup.channel_cycles
+    return pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight, waits)
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:

@@ -68,6 +68,7 @@ class ArraySetup:
         sparsity: What of the data is zero, who saves what by it, and how operands are coded at home.
         stage_per_cycle: Outputs per cycle of the stage behind the MACs; inf where it never limits.
         blocks: How many blocks are on their way at once, and what they can be.
+        channel_cycles: Cycles until biases and scales of a channel are there, in every block.
         prefetched: Whether a layer's first filters are there when it begins.
         counts_blocks: Whether the number of blocks matters, more being better: to the stages or to what the engine's
             compiler prefers.
@@ -84,6 +85,7 @@ class ArraySetup:
     sparsity: Sparsity = DENSE
     stage_per_cycle: float = inf
     blocks: Blocks = ANY_BLOCKS
+    channel_cycles: float = 0.0
     prefetched: bool = False
     counts_blocks: bool = False
 
@@ -127,6 +129,7 @@ class Candidates:
         psum_write_bytes: Psums and ofmap elements given back by the array.
         ofmap_read_bytes: Of finished psums or ofmap elements, read from their buffer on the way home.
         blocks: Tiles of the ofmap.
+        channel_reads: Output channels of all blocks together.
         cycles: Array cycles at one MAC per PE and cycle.
         bus_cycles: Cycles that the busiest network between buffers and PEs takes; 0 where none limits.
         load_cycles: Cycles in which the array waits for its networks to bring the next stationary operand.
@@ -160,6 +163,7 @@ class Candidates:
     psum_write_bytes: Ints
     ofmap_read_bytes: Ints
     blocks: Ints
+    channel_reads: Ints
     cycles: Ints
     bus_cycles: Ints
     load_cycles: Ints
@@ -219,6 +223,8 @@ def read_by_objectives(space: Candidates, setup: ArraySetup, prices: Prices) -> 
     columns = [*space.buffer_bytes(setup), space.cycles]
     if setup.counts_blocks:
         columns += [-space.blocks, ifmap + space.psum_in_bytes + space.array_filter_bytes]
+    if setup.channel_cycles:
+        columns.append(space.channel_reads)
     if setup.bus != NO_LIMITS:
         columns += [space.bus_cycles, space.load_cycles]
     if any(flow.skips or flow.winograd for flow in setup.dataflows):
@@ -284,9 +290,21 @@ def tile_sizes(extent: int, unit: int) -> list[int]:
 
 def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
     """Return every mapping of a nest, unpruned."""
+    meant = [_is_for(dataflow, nest) for dataflow in setup.dataflows]
     return Candidates.joined(
-        [_of_dataflow(nest, setup, index, dataflow) for index, dataflow in enumerate(setup.dataflows)]
+        [
+            _of_dataflow(nest, setup, index, dataflow)
+            for index, dataflow in enumerate(setup.dataflows)
+            if meant[index] or not any(meant)
+        ]
     )
+
+
+def _is_for(dataflow: Dataflow, nest: Nest) -> bool:
+    """Return whether a layer is among those that a dataflow is for."""
+    extents = nest.extents
+    enough = all(extents[dim] >= least for dim, least in dataflow.least_extent.items())
+    return enough and all(extents[dim] <= most for dim, most in dataflow.most_extent.items())
 
 
 # A front is some hundred kilobytes.
@@ -490,6 +508,7 @@ def _of_order(
         "filter_fill_bytes": filters(filter_tile) * (not setup.prefetched),
         "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
         "blocks": ofmap_moves,
+        "channel_reads": nest.g * nest.k * pixels,
         "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
     }
 

@@ -79,6 +79,24 @@ def test_stages_by_hand():
     assert cycles(1000, 400, 1, 2, 4) == 1000 + 300
 
 
+def test_biases_that_come_slowly_are_waited_for():
+    waits = pipelined_cycles(np.array(1000.0), np.array(400), np.array(2), 2, 4, np.array(64 * 2 * 10.0))
+    # 64 channels in each of two blocks at 10 cycles are 1,280, and the first block's MACs come before.
+    assert waits == 1280 + max(500, (1000 + 1280) / 4 / 2)
+
+
+def test_dataflows_are_for_layers_of_some_sizes_where_others_run_the_rest():
+    deep = Dataflow(name="deep", rows=("C",), cols=("K",), stationary="filter", least_extent={"C": 16})
+    small = Dataflow(name="small", rows=("P",), cols=("K",), stationary="filter", most_extent={"R": 1})
+    setup = ArraySetup(rows=4, cols=4, dataflows=(deep, small), psum_bytes=4, blocks=Blocks(in_flight=1))
+    which = [set(mapspace(nest(4, *shape), setup).dataflow.tolist()) for shape in [(16, 8, 3), (8, 8, 1), (8, 8, 3)]]
+    # Of 16 channels and 3x3 taps only the first may run; of 8 and 1x1 the second; of 8 and 3x3 neither, so both.
+    assert which == [{0}, {1}, {0, 1}]
+    # Every tile of pixels takes the biases of all channels.
+    space = mapspace(nest(4, 8, 8, 1), setup)
+    assert (space.channel_reads == 8 * -(-4 // space.p) * -(-4 // space.q)).all()
+
+
 def test_what_blocks_can_be(npu):
     chip = npu.replace(
         "npu.blocks_in_flight",

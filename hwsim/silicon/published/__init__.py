@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from hwsim.silicon.published import common_machine, eie, eyeriss, nvdla, scalesim, squeezelerator, vela
+from hwsim.silicon.published import common_machine, eie, eyeriss, gap8, nvdla, scalesim, squeezelerator, vela
 from hwsim.silicon.published.comparison import Aim, Comparison, ComparisonTable
 
 __all__ = ["TABLES", "Aim", "Comparison", "ComparisonTable", "comparison_table"]
@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[], ComparisonTable]] = {
     "eyeriss_latency": eyeriss.latency_table,
     "eyeriss_accesses": eyeriss.accesses_table,
     "eyeriss_own": eyeriss.own_mapping_table,
+    "gap8": gap8.table,
     "vela_nets": vela.nets_table,
     "vela_layers": vela.layers_table,
 }
