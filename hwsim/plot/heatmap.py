@@ -26,6 +26,8 @@ COLORS = "cividis"
 CONTOURS, FEWEST_FOR_CONTOURS = 7, 6
 # Up to so many cells have their value written in them where there are too few for contours.
 MOST_WRITTEN = 50
+# Up to so many cells in a row there is room for three digits; a cell is bright from this place on the colour scale.
+FEW_ACROSS, BRIGHT = 6, 0.55
 OUTLINED = (withStroke(linewidth=1.4, foreground=INK),)
 
 
@@ -46,7 +48,7 @@ def draw_heatmap(paper: Sheet, table: SweepTable, found: Grid) -> None:
     if min(cells.shape) >= FEWEST_FOR_CONTOURS:
         _contour(axes, x, y, cells, norm)
     elif cells.size <= MOST_WRITTEN:
-        _write(axes, x, y, cells)
+        _write(axes, x, y, cells, norm)
     row, column = np.unravel_index(np.nanargmin(cells), cells.shape)
     axes.plot(x[column], y[row], "o", color="none", markeredgecolor="white", markeredgewidth=2.2, markersize=6.5)
     axes.plot(x[column], y[row], "o", color="white", markeredgecolor=INK, markersize=5, label="least")
@@ -124,16 +126,17 @@ def _contour(axes: Axes, x: Floats, y: Floats, cells: Floats, norm: Normalize) -
         text.set(in_layout=False, path_effects=OUTLINED)
 
 
-def _write(axes: Axes, x: Floats, y: Floats, cells: Floats) -> None:
+def _write(axes: Axes, x: Floats, y: Floats, cells: Floats, norm: Normalize) -> None:
+    """Write the value of each cell below its middle, in ink where the cell is bright."""
+    digits = 3 if len(x) <= FEW_ACROSS else 2
     for row, column in zip(*np.nonzero(np.isfinite(cells)), strict=True):
         axes.annotate(
-            rounded(cells[row, column]),
+            rounded(cells[row, column], digits),
             (x[column], y[row]),
             xytext=(0, -8),
             textcoords="offset points",
             ha="center",
             va="center",
-            color="white",
-            fontsize=SMALL_PT,
-            path_effects=OUTLINED,
+            color=INK if norm(cells[row, column]) > BRIGHT else "white",
+            fontsize=SMALL_PT - 0.5,
         )
