@@ -18,6 +18,7 @@ from hwsim.files import need_regular
 
 TABLE = "sweep"
 MAX_SQL = 100_000
+_STAR = re.compile(r"(?:\b(?:select|distinct|all)|[,.])\s*\*|\bcolumns\s*\(", re.IGNORECASE)
 
 
 def query(path: str | Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -71,8 +72,10 @@ def _fill(connection: Any, path: Path, sql: str) -> Sequence[Column]:
     store = Store.open(path) if path.is_dir() else None
     whole = None if store is not None else SweepTable.read(path)
     columns = store.columns if store is not None else whole.columns if whole is not None else ()
-    words = {word.lower() for word in re.findall(r"\w+", sql)}
-    named = [column.name for column in columns if "*" in sql or column.name.lower() in words]
+    words = [word.lower() for word in re.findall(r"\w+", sql)]
+    # SELECT *, t.*, COLUMNS(…), and a FROM that no SELECT goes with, mean every column.
+    every = bool(_STAR.search(sql)) or words.count("from") > words.count("select")
+    named = [column.name for column in columns if every or column.name.lower() in words]
     # A table needs a column; a SELECT may do without.
     named = named or [columns[0].name]
     for index, table in enumerate(store.tables(named) if store is not None else [whole]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,8 @@ from hwsim.report.evaluation import stored_dtype
 
 Array = npt.NDArray[Any]
 Structure = tuple[int, ...]
+# Chip structures that are kept: a chunk seldom has more, and the next one begins with the last of them.
+KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,8 @@ class Question:
         net, chip, batch, asked = self._structure(kind)
         workload, dtype = self._workload(net, chip, batch, asked)
         varied = {axis.column: _values(axis, at) for axis, at in zip(self.axes, block.at, strict=True)}
-        numeric = {axis.column: varied[axis.column] for axis in self.axes if axis.column.path and axis.numeric}
-        derived, kept = self.rules.follow(chip, numeric | _batch_column(varied), len(block))
+        known = {column: _readable(values) for column, values in varied.items()}
+        derived, kept = self.rules.follow(chip, known, len(block))
         rows = int(kept.sum())
         columns = {axis.column.path: varied[axis.column] for axis in self.axes if not axis.structural}
         columns |= {column.path: values for column, values in derived.items() if column.path}
@@ -120,8 +122,19 @@ class Question:
         data |= _results(chip, workload, found)
         return SweepTable({column.name: data[column.name] for column in self.columns}, self.columns)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave at home what can be worked out again."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def _structures(self) -> dict[Structure, tuple[str, Chip, int, DType | None]]:
+        """Those that were asked for last."""
+        return {}
+
     def _structure(self, kind: Structure) -> tuple[str, Chip, int, DType | None]:
         """Return a net's name, chip, batch and dtype that go with a combination of net and structural values."""
+        if kind in self._structures:
+            return self._structures[kind]
         chip, batch, dtype = self.chip, self.batch, self.dtype
         structural = [axis for axis in self.axes if axis.structural]
         for axis, index in zip(structural, kind[1:], strict=True):
@@ -135,7 +148,10 @@ class Question:
                     chip = with_runtime(chip, value)
                 case path:
                     chip = chip.replace(path, value)
-        return list(self.nets)[kind[0]], chip, batch, dtype
+        if len(self._structures) >= KEPT:
+            self._structures.clear()
+        self._structures[kind] = list(self.nets)[kind[0]], chip, batch, dtype
+        return self._structures[kind]
 
     def _workload(self, net: str, chip: Chip, batch: int, asked: DType | None) -> tuple[Workload, DType | None]:
         dtype = asked
@@ -168,8 +184,9 @@ def _values(axis: Axis, at: Array) -> Any:
     return axis.numbers[at] if axis.numeric else Words(at.astype(np.int32), axis.words)
 
 
-def _batch_column(varied: Mapping[Column, Any]) -> dict[Column, Any]:
-    return {column: values for column, values in varied.items() if column.name == "batch" and not column.path}
+def _readable(values: Any) -> Any:
+    """Return a column as expressions read it: of words, which are the same in all rows of a structure, the one word."""
+    return np.array(values[0]) if isinstance(values, Words) else values
 
 
 def _runtime(chip: Chip, found: Totals) -> str:

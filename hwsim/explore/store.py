@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ from hwsim.files import write_whole
 MANIFEST, CHUNK = "manifest.json", "chunk-{:09d}.npz"
 SCHEMA = 1
 MAX_MANIFEST_BYTES = 2**28
+# A folder with more files than this is slow on any disk.
+MOST_CHUNKS = 1_000_000
 _VOCABULARY = "vocabulary of "
 
 
@@ -101,8 +104,8 @@ class Store:
         try:
             if manifest["schema"] != SCHEMA:
                 raise UsageError(f"{path}: schema = {manifest['schema']}: this hwsim reads {SCHEMA}")
-            known = store.columns and store.rows > 0 and store.chunk_rows > 0
-        except (KeyError, TypeError, AttributeError):
+            known = store.columns and 0 < store.rows <= store.chunk_rows * MOST_CHUNKS
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             known = False
         if not known:
             raise UsageError(f"{path}: is not a manifest of a sweep")
@@ -182,8 +185,8 @@ class Store:
             with np.load(path, allow_pickle=False) as file:
                 data = {name: _column(file, name) for name in wanted}
             return SweepTable(data, self.columns, self.metadata)
-        except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
-            told = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        except (*_UNREADABLE, UsageError) as error:
+            told = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
             raise UsageError(f"{path}: cannot be read: {told}; delete it and --resume") from None
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[SweepTable]:
@@ -242,15 +245,27 @@ def by_net_and_point(table: SweepTable) -> Any:
     return np.lexsort((table["point"], nets.codes))
 
 
+# What numpy and zipfile raise for files that are not what they seem.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError, RuntimeError, TypeError,
+    SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
 def cut(rows: int, chunk_rows: int) -> list[tuple[int, int, int]]:
     """Return number, first row and row after the last of the chunks that rows are cut into."""
     return [(number, start, min(start + chunk_rows, rows)) for number, start in enumerate(range(0, rows, chunk_rows))]
 
 
 def _column(file: Any, name: str) -> Any:
-    if f"{_VOCABULARY}{name}" in file:
-        return Words(file[name].astype(np.int32), tuple(file[f"{_VOCABULARY}{name}"].tolist()[:-1]))
-    return file[name]
+    if f"{_VOCABULARY}{name}" not in file:
+        return file[name]
+    codes, vocabulary = file[name], file[f"{_VOCABULARY}{name}"]
+    if codes.dtype != np.int32 or vocabulary.dtype.kind != "U" or vocabulary.ndim != 1:
+        raise ValueError(f"{name} is not a column of words")
+    if len(codes) and not 0 <= codes.min() <= codes.max() < len(vocabulary) - 1:
+        raise ValueError(f"{name} has a word that its vocabulary lacks")
+    return Words(codes, tuple(vocabulary.tolist()[:-1]))
 
 
 def _difference(there: Any, here: Any, at: str = "") -> str:

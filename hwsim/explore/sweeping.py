@@ -25,7 +25,7 @@ from hwsim.explore.parquet import duckdb, write_parquet
 from hwsim.explore.processes import Chunk
 from hwsim.explore.question import Question
 from hwsim.explore.ranges import Span
-from hwsim.explore.store import Store, by_net_and_point, cut
+from hwsim.explore.store import MOST_CHUNKS, Store, by_net_and_point, cut
 from hwsim.explore.table import SweepTable
 from hwsim.explore.workers import answers
 from hwsim.files import check_writable, write_whole
@@ -63,7 +63,8 @@ class Sweep:
     @cached_property
     def chunk_rows(self) -> int:
         """Rows of a chunk; it depends on the sweep alone, so that any machine cuts it alike."""
-        return min(max(-(-self.rows // CHUNKS), LEAST_CHUNK_ROWS), CHUNK_ROWS)
+        usual = min(max(-(-self.rows // CHUNKS), LEAST_CHUNK_ROWS), CHUNK_ROWS)
+        return max(usual, -(-self.rows // MOST_CHUNKS))
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

@@ -212,6 +212,9 @@ def test_questions_in_sql(hwsim, swept):
     code, out, _ = hwsim("query", swept, "SELECT * FROM sweep", "--format", "csv")
     assert out.splitlines()[0] == ",".join(SweepTable.read(swept).names)
     assert len(out.splitlines()) == 7
+    for sql in ("FROM sweep", "SELECT s.* FROM sweep s", "SELECT DISTINCT * FROM sweep", "SELECT 1, * FROM sweep"):
+        assert len(hwsim("query", swept, sql, "--format", "csv")[1].splitlines()[1].split(",")) >= 15
+    assert hwsim("query", swept, "SELECT count(*) AS n FROM sweep", "--format", "csv")[1] == "n\n6\n"
     code, out, _ = hwsim("query", swept, "SELECT max(npu_rows) AS most FROM sweep", "--format", "json")
     assert json.loads(out) == [{"most": 16}]
     code, out, _ = hwsim("query", swept)

@@ -1,8 +1,10 @@
 """Folders of chunks: what is finished outlives everything, and what is resumed ends the same."""
 
+import contextlib
 import errno
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -200,7 +202,7 @@ import sys, hwsim
 import hwsim.explore.sweeping as sweeping
 sweeping.LEAST_CHUNK_ROWS = 5
 table = hwsim.sweep(hwsim.load_net("lenet5"), hwsim.load_chip("squeezelerator_8x8"),
-    {"buffer.size_kib": "8:128:x2", "npu.rows": "1:64:1"}, out="s", resume=len(sys.argv) > 1, workers=1)
+    {"buffer.size_kib": "8:128:x2", "npu.rows": "1:24:1"}, out="s", resume=len(sys.argv) > 1, workers=1)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
@@ -214,10 +216,10 @@ table = hwsim.sweep(hwsim.load_net("lenet5"), hwsim.load_chip("squeezelerator_8x
         process.wait()
     store = Store.open(out)
     assert 0 < len(store.finished()) < len(store.chunks)
-    assert sum(map(len, store.tables())) == 20 * len(store.finished())
+    assert sum(map(len, store.tables())) == 8 * len(store.finished())
     subprocess.run([*command, "-"], cwd=tmp_path, env=environment, check=True)
-    assert len(Store.open(out).table()) == 5 * 64
-    assert sorted(Store.open(out).table()["point"].tolist()) == list(range(320))
+    assert len(Store.open(out).table()) == 5 * 24
+    assert sorted(Store.open(out).table()["point"].tolist()) == list(range(120))
 
 
 def test_joining_streams(npu, small_net, tmp_path, monkeypatch):
@@ -233,3 +235,31 @@ def test_joining_streams(npu, small_net, tmp_path, monkeypatch):
     assert Path(tmp_path / "s.csv").read_text().count("latency_s") == 1
     with pytest.raises(UsageError, match="is joined into"):
         join(store, tmp_path / "s.json")
+
+
+def test_no_damage_to_a_folder_ends_in_a_traceback(npu, small_net, tmp_path):
+    sweep(small_net, npu, {"npu.rows": [4, 8], "npu.dataflows": ["weight_stationary"]}, out=tmp_path / "s")
+    rng = random.Random(0)
+    for name in ("manifest.json", "chunk-000000000.npz"):
+        path = tmp_path / "s" / name
+        content = path.read_bytes()
+        for _ in range(150):
+            damaged = bytearray(content)
+            for _ in range(rng.randint(1, 4)):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            path.write_bytes(damaged[: rng.choice([None, rng.randrange(len(damaged))])])
+            with contextlib.suppress(UsageError):
+                list(SweepTable.read(tmp_path / "s").rows())
+        path.write_bytes(content)
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    for change in ({"rows": 10**18}, {"rows": "x"}, {"chunk_rows": 0}, {"rows": float("inf")}, {"columns": [[1]]}):
+        (tmp_path / "s" / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(UsageError, match="is not a manifest"):
+            SweepTable.read(tmp_path / "s")
+
+
+def test_chunks_grow_with_what_a_folder_can_hold(npu, small_net):
+    # 10^11 points in at most a million files: 100 000 rows in each.
+    vary = {"npu.rows": "1:10000:1", "npu.cols": "1:10000:1", "clock_mhz": "1:1000:1"}
+    ready = prepare(small_net, npu, vary)
+    assert (ready.rows, ready.chunk_rows) == (10**11, 10**5)

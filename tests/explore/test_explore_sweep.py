@@ -232,6 +232,22 @@ def test_derived_fields_outputs_and_constraints(npu, small_net):
         check_row(row, hwsim.evaluate(small_net, chip))
 
 
+def test_words_can_be_compared_in_a_design(npu, small_net):
+    # psums of 4 bytes for one dataflow, and the price of a MAC at the dtype of the row.
+    design = {
+        "axes": {"npu.dataflows": ["weight_stationary", "output_stationary"], "dtype": ["int8"], "npu.rows": [4, 8]},
+        "derived": {
+            "clock_mhz": "200 if npu.dataflows == 'weight_stationary' else 100",
+            "mac_pj.int8": "mac_energy(dtype, 45)",
+        },
+        "constraints": ["npu.rows > 4 or npu.dataflows != 'weight_stationary'"],
+    }
+    table = sweep(small_net, npu, design=design)
+    kinds = list(zip(table["npu_dataflows"], table["npu_rows"], table["clock_mhz"], strict=True))
+    assert kinds == [("weight_stationary", 8, 200), ("output_stationary", 4, 100), ("output_stationary", 8, 100)]
+    assert table["mac_pj_int8"].tolist() == pytest.approx([0.3] * 3)
+
+
 def test_constraints_may_leave_nothing(npu, small_net):
     table = sweep(small_net, npu, design={"axes": {"npu.rows": [1, 2]}, "constraints": ["npu.rows > 2"]})
     assert len(table) == 0
