@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Rows whose fate is settled together: each block costs block² comparisons, and strikes from all rows after it.
-BLOCK = 128
+# Rows whose fate is settled together, at first and at most: each block costs block² comparisons, and strikes from all
+# rows after it; the few of the smallest sums strike most.
+FIRST_BLOCK, BLOCK = 16, 128
 
 
 def non_dominated(columns: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -19,14 +20,16 @@ def non_dominated(columns: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """
     places = ranks(columns)
     left = np.argsort(places.sum(axis=0), kind="stable")
-    places = places[:, left]
-    kept = []
+    # Small numbers are compared many at a time.
+    places = places[:, left].astype(np.uint16 if len(left) <= np.iinfo(np.uint16).max else np.int32)
+    kept, size = [], FIRST_BLOCK
     while len(left):
-        block = places[:, :BLOCK]
+        block = places[:, :size]
         among = np.triu(_nowhere_above(block, block), 1).any(axis=0)
-        kept.append(left[:BLOCK][~among])
-        struck = _nowhere_above(block[:, ~among], places[:, BLOCK:]).any(axis=0)
-        left, places = left[BLOCK:][~struck], places[:, BLOCK:][:, ~struck]
+        kept.append(left[:size][~among])
+        struck = _nowhere_above(block[:, ~among], places[:, size:]).any(axis=0)
+        left, places = left[size:][~struck], places[:, size:][:, ~struck]
+        size = min(2 * size, BLOCK)
     return np.sort(np.concatenate(kept)) if kept else np.zeros(0, dtype=np.intp)
 
 
@@ -38,7 +41,7 @@ def ranks(columns: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     return np.stack([np.unique(column, return_inverse=True)[1] for column in columns.T]).astype(np.int32)
 
 
-def _nowhere_above(some: npt.NDArray[np.int32], others: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _nowhere_above(some: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return, for each pair, whether one of ``some`` is nowhere above one of ``others``; shape [some, others]."""
     found: npt.NDArray[np.bool_] = some[0][:, None] <= others[0]
     for mine, theirs in zip(some[1:], others[1:], strict=True):

@@ -16,7 +16,7 @@ home at the pace of the array's passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import inf
@@ -293,9 +293,10 @@ def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
     meant = [_is_for(dataflow, nest) for dataflow in setup.dataflows]
     return Candidates.joined(
         [
-            _of_dataflow(nest, setup, index, dataflow)
+            part
             for index, dataflow in enumerate(setup.dataflows)
             if meant[index] or not any(meant)
+            for part in _of_dataflow(nest, setup, index, dataflow)
         ]
     )
 
@@ -334,25 +335,24 @@ def one_mapping(
     """
     index = [flow.name for flow in setup.dataflows].index(dataflow)
     sizes = {dim: np.array([tiles.get(dim, nest.extents[dim])], dtype=np.int64) for dim in CUT}
-    _, ordered = _of_order(nest, setup, setup.dataflows[index], sizes, ORDERS.index(order))
+    _, ordered = _of_order(nest, setup, setup.dataflows[index], sizes, _windows(nest, sizes), ORDERS.index(order))
     return Candidates(**_streamed(nest, setup, _of_array(nest, setup, index, sizes) | ordered))
 
 
-def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Candidates:
+def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Iterator[Candidates]:
+    """Yield the mappings of a dataflow, order by order."""
     tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
     fair = _fair_blocks(nest, setup.blocks, tiles)
     tiles = {dim: sizes[fair] for dim, sizes in tiles.items()}
-    both = _of_array(nest, setup, index, tiles)
-    parts = []
+    both, windows = _of_array(nest, setup, index, tiles), _windows(nest, tiles)
     for order, (stays, _, kept) in enumerate(ORDERS):
         # An engine with blocks in flight fetches each block's ifmap anew.
         if setup.blocks.in_flight is not None and "ifmap" in (stays, kept):
             continue
         if not kept or setup.has_buffer(kept):
-            keep, ordered = _of_order(nest, setup, dataflow, tiles, order)
+            keep, ordered = _of_order(nest, setup, dataflow, tiles, windows, order)
             part = {name: column[keep] for name, column in (both | ordered).items()}
-            parts.append(Candidates(**_streamed(nest, setup, part)))
-    return Candidates.joined(parts)
+            yield Candidates(**_streamed(nest, setup, part))
 
 
 def _fair_blocks(nest: Nest, blocks: Blocks, tiles: dict[str, Ints]) -> npt.NDArray[np.bool_]:
@@ -438,7 +438,12 @@ def _grid(ns: list[int], gs: list[int], ks: list[int], cs: list[int], pixels: li
 
 
 def _of_order(
-    nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[str, Ints], order: int
+    nest: Nest,
+    setup: ArraySetup,
+    dataflow: Dataflow,
+    tiles: dict[str, Ints],
+    windows: tuple[_Tables, _Tables],
+    order: int,
 ) -> tuple[npt.NDArray[np.intp], dict[str, Ints]]:
     """Return which tilings an order makes a mapping of its own for, and the columns that depend on it."""
     stays, sweep, kept = ORDERS[order]
@@ -459,7 +464,7 @@ def _of_order(
     if setup.blocks.in_flight is not None:
         # Each block fetches its ifmap anew, whatever the one before held.
         ifmap_times, slides = k, one < 1
-    rows, cols = _Tables(nest.rows, tiles["P"]), _Tables(nest.cols, tiles["Q"])
+    rows, cols = windows
     swept = rows.sliding * cols.total if sweep == "P" else rows.total * cols.sliding
     touched = np.where(slides, swept, rows.total * cols.total)
     taps = nest.rows.taps * nest.cols.taps
@@ -540,6 +545,11 @@ def _ofmap_tile(nest: Nest, setup: ArraySetup, dataflow: Dataflow, tiles: dict[s
     if dataflow.stationary != "ofmap":
         return psums
     return np.where(c_trips > 1, psums, _packed(elements, nest.ofmap_bits))
+
+
+def _windows(nest: Nest, tiles: dict[str, Ints]) -> tuple[_Tables, _Tables]:
+    """Return what tiles touch of the ifmap's rows and columns."""
+    return _Tables(nest.rows, tiles["P"]), _Tables(nest.cols, tiles["Q"])
 
 
 class _Tables:

@@ -7,7 +7,8 @@ import signal
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
@@ -25,27 +26,45 @@ Answer = tuple[str, Any]
 
 
 def by_processes(
-    question: Question, plan: Plan, chunks: Iterator[Chunk], count: int
+    question: Question, plan: Plan, chunks: Sequence[Chunk], count: int
 ) -> Iterator[tuple[int, SweepTable]]:
     """Yield the number and the answer of each chunk as they are finished by processes, which end when we leave.
+
+    Neighbouring chunks have much in common, so each process goes through a run of its own, and then helps the others.
 
     Raises:
         HwsimError: As ``Question.answer``; or a process died.
     """
     packed = pickle.dumps((question, plan), protocol=pickle.HIGHEST_PROTOCOL)
     team = [_Member(packed) for _ in range(count)]
+    runs = _runs(chunks, count)
+    mine = {member: _own_first(runs, place) for place, member in enumerate(team)}
     try:
         for member in team:
-            member.give(chunks)
+            member.give(mine[member])
         while busy := {member.pipe: member for member in team if member.given}:
             for pipe in wait(list(busy)):
                 member = busy[pipe]  # type: ignore[index]  # of what was waited for
                 number, answer = member.take()
-                member.give(chunks)
+                member.give(mine[member])
                 yield number, unpacked(answer)
     finally:
         for member in team:
             member.end()
+
+
+def _runs(chunks: Sequence[Chunk], count: int) -> list[deque[Chunk]]:
+    """Return chunks in so many runs of neighbours."""
+    cuts = [len(chunks) * place // count for place in range(count + 1)]
+    return [deque(chunks[start:stop]) for start, stop in pairwise(cuts)]
+
+
+def _own_first(runs: Sequence[deque[Chunk]], place: int) -> Iterator[Chunk]:
+    """Yield the chunks of a run from its start, then what is left of others, from the end of the longest."""
+    while own := runs[place]:
+        yield own.popleft()
+    while longest := max(runs, key=len):
+        yield longest.pop()
 
 
 def packed_answer(question: Question, block: Any) -> Answer:

@@ -54,7 +54,7 @@ def answers(
             break
     # What is left when the loop has gone through is nothing.
     if workers != 1 and (rest := list(left)):
-        yield from by_processes(question, plan, iter(rest), min(workers or cores(), len(rest)))
+        yield from by_processes(question, plan, rest, min(workers or cores(), len(rest)))
 
 
 def cores() -> int:
