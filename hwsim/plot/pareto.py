@@ -93,7 +93,7 @@ def plot_pareto(
     names = [f"{group.name} ({count(len(group.front))} of {count(len(group.rows))})" for group in groups]
     if len(groups) > 1:
         paper.legend(handles, names, "front, and of how many points")
-    paper.title(*_titles(table, groups, across, up))
+    paper.title(*_titles(table, groups, across, up, point))
     inked = np.concatenate([_corners(group, across, up) for group in groups])
     place_labels(axes, [_spot(table, row, across, up, vital=point is not None) for row in chosen], inked)
     for row in chosen:
@@ -245,14 +245,17 @@ def _spot(table: SweepTable, row: int, across: Quantity, up: Quantity, *, vital:
     return Spot(float(across.values[row]), float(up.values[row]), text, 4.0, vital=vital)
 
 
-def _titles(table: SweepTable, groups: Sequence[_Group], across: Quantity, up: Quantity) -> tuple[str, str]:
+def _titles(
+    table: SweepTable, groups: Sequence[_Group], across: Quantity, up: Quantity, point: int | None
+) -> tuple[str, str]:
     """Return the title, and the note that says what is drawn."""
     kept, points = sum(len(group.front) for group in groups), sum(len(group.rows) for group in groups)
     whose = " on ".join(name for name in whole_names(table) if name)
     fails = len(table) - points
     what = f"{'front' if len(groups) == 1 else 'fronts'} of {across.name} and {up.name}"
     title = f"{whose}{': ' if whose else ''}{what}, {count(kept)} of {count(points)} points"
-    notes = ["a ring: the least product of both"] * (len(groups) <= MOST_CHOSEN)
+    notes = ["a ring: the least product of both"] * (point is None and len(groups) <= MOST_CHOSEN)
+    notes += [f"a ring: point {point}"] * (point is not None)
     notes += [f"{count(fails)} that do not run left out"] * (fails > 0)
     notes += ["the darker, the more points"] * (points > MOST_DOTS)
     return title, "; ".join(notes)

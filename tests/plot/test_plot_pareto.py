@@ -66,6 +66,7 @@ def test_a_point_is_annotated():
     (ring,) = (line for line in axes.lines if line.get_label() == "chosen")
     assert ring.get_xdata().item() == pytest.approx(0.25)
     assert [text.get_text() for text in axes.texts if text.get_text()] == ["sram size 4 KiB"]
+    assert whole_figure(axes).get_supxlabel().startswith("a ring: point 3;")
     with pytest.raises(UsageError, match=r"--point 0: does not run \(sram: needs 4 KiB, has less\)"):
         plot_pareto(table, point=0)
     with pytest.raises(UsageError, match="--point 99: the sweep has no such point"):
