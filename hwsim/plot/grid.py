@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 KEYS = ("chip", "net", "batch", "dtype", "runtime")
 # Lines that a reader can tell apart; cells of a heatmap; values of an axis that a sentence lists.
 MOST_SERIES, MOST_CELLS, LISTED = 14, 4_000_000, 5
-FIX = "fix it with --at NAME=VALUE or --where, or take the best over it with --best"
+FIX = "fix what is too much with --at NAME=VALUE or --where, or take the best over it with --best"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def grid(table: SweepTable, y: str, x: Sequence[str] = (), by: str = "", *, best
     wanted = [table.find(name).column.name for name in x]
     series = table.find(by).column.name if by else ""
     if len(wanted) > 2 or len({*wanted, series}) < len(wanted) + 1:
-        raise UsageError(f"a picture has one axis or two, and a series for something else: asked for {', '.join(x)}")
+        asked = " and ".join([", ".join(x), *([f"a series for {by}"] if by else [])])
+        raise UsageError(f"asked for {asked}: a picture has one axis or two, and a series for something else; {FIX}")
     varying = [name for name in names_of(table) if varies(table, name)]
     if not wanted:
         wanted, series = _chosen(table, varying, series)

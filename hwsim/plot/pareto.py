@@ -75,6 +75,8 @@ def plot_pareto(
     if not len(table):
         raise UsageError("the sweep has no rows: nothing to draw")
     across, up = quantity(table, x), quantity(table, y)
+    if table.find(x).column == table.find(y).column:
+        raise UsageError(f"{x} against {y}: a front has two quantities, and these are one")
     need_some(table, across, up)
     groups = _groups(table, across, up, by)
     chosen = _chosen(table, groups, across, up, point)

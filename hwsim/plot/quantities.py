@@ -65,8 +65,9 @@ def quantity(table: SweepTable, name: str) -> Quantity:
     """
     found = table.find(name)
     stored = table.stored(name)
-    if isinstance(stored, Words):
-        raise UsageError(f"column {found.column.name!r}: holds words, where a picture needs numbers")
+    if isinstance(stored, Words) or stored.dtype.kind == "b":
+        kind = "words" if isinstance(stored, Words) else "truth values"
+        raise UsageError(f"column {found.column.name!r}: holds {kind}, where a picture needs numbers")
     values = stored.astype(np.float64)
     about = about_of(found.column)
     scale = _SCALED.get(found.unit)

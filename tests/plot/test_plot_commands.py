@@ -73,7 +73,10 @@ def test_two_sweeps_of_different_chips_have_a_line_each(files, run):
         (["sweep", "none.csv"], r"none of the sweep's 1 rows has a latency \(sram: needs .*\): nothing to draw"),
         (["pareto", "none.csv"], r"none of the sweep's 1 rows has a latency and energy \(.*\): nothing to draw"),
         (["sweep", "three.csv"], r"the sweep varies in .*: choose one or two of them with --x.*--at.*--where.*"),
-        (["sweep", "three.csv", "--x", "npu_rows"], r"the sweep varies in .* besides npu_rows: fix it with --at .*"),
+        (
+            ["sweep", "three.csv", "--x", "npu_rows"],
+            r"the sweep varies in .* besides npu_rows: fix what is too much with --at .*",
+        ),
         (
             ["sweep", "one.csv", "--at", "sram_kib=3"],
             r"--at sram_kib=3: the sweep has no such row; it has 0.5, 1, 2, 4",
@@ -83,6 +86,15 @@ def test_two_sweeps_of_different_chips_have_a_line_each(files, run):
         (["sweep", "one.csv", "--where", "sram_kib > 9"], r"--where 'sram_kib > 9': holds at no row of the sweep"),
         (["sweep", "one.csv", "--where", "sram_kib"], r".*is a number; a condition compares two.*"),
         (["pareto", "one.csv", "--min", "latency_ms"], r"--min latency_ms: a picture of a front has two quantities.*"),
+        (
+            ["pareto", "one.csv", "--min", "latency_ms,latency"],
+            r"latency_ms against latency: a front has two quantit.*",
+        ),
+        (["sweep", "one.csv", "--y", "fits"], r"column 'fits': holds truth values, where a picture needs numbers"),
+        (
+            ["sweep", "three.csv", "--x", "sram_kib,npu_rows,dram_gb_per_s"],
+            r"asked for sram_kib, .*: .* --at .* --best",
+        ),
         (["pareto", "one.csv", "--point", "77"], r"--point 77: the sweep has no such point"),
         (["sensitivity", "text.csv"], r".*no column 'latency_s'.*"),
         (["sensitivity", "one.csv", "--of", ","], r"--of ,: name a result, such as latency_ms"),
