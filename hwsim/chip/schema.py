@@ -163,6 +163,11 @@ class ArrayEngine(_Engine):
         description="Banks of which ifmap and psums of blocks take whole ones in their buffer; default: single bytes. "
         "[KiB]",
     )
+    image_bytes_per_cycle: Positive | None = Field(
+        None,
+        description="Bytes per cycle at which it fetches an image, a net's input of at most 16 channels, whose pixels "
+        "are short runs of memory; default: as any map. [B/cycle]",
+    )
     channel_bytes: NotNegative | None = Field(
         None,
         description="Bytes of biases and scales that come with the filters of an output channel; default: the net's "

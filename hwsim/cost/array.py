@@ -25,7 +25,7 @@ from hwsim.cost.preferences import preferred
 from hwsim.cost.residency import Residency
 from hwsim.cost.stages import pipelined_cycles
 from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, operand_traffic
-from hwsim.cost.workload import Row, filter_share
+from hwsim.cost.workload import Row, filter_share, image_rate
 from hwsim.errors import CostError
 
 Ints = npt.NDArray[np.int64]
@@ -253,8 +253,21 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
     )
 
 
-# Nest, dtype, whether the filter is an activation, and its share of bytes in code where its values decide that.
-Layer = tuple[Nest, str, bool, float | None]
+def layer_setup(setup: ArraySetup, share: float | None, image: float) -> ArraySetup:
+    """Return what one layer's mapspace depends on: an array's setup with what is the layer's own.
+
+    Args:
+        setup: The array's.
+        share: ``filter_share`` of the layer.
+        image: ``image_rate`` of the layer.
+    """
+    sparsity = setup.sparsity if share is None else setup.sparsity.with_filters(share)
+    return replace(setup, sparsity=sparsity, image_rate=image)
+
+
+# Nest, dtype, whether the filter is an activation, its share of bytes in code where its values decide that, and the
+# bytes of the ifmap that come in a cycle where it is an image.
+Layer = tuple[Nest, str, bool, float | None, float]
 
 
 def map_layers(
@@ -273,7 +286,7 @@ def map_layers(
         Arrays of shape [layer, point].
     """
     keys = [
-        (row.nest, row.dtype, row.activation_filter, filter_share(row, engine))
+        (row.nest, row.dtype, row.activation_filter, filter_share(row, engine), image_rate(row, engine))
         for row in layers
         if row.nest is not None
     ]
@@ -361,14 +374,13 @@ def _space(
 ) -> Space:
     """Return the candidates of layers end to end."""
     sets = []
-    for nest, _, from_activations, share in layers:
+    for nest, _, from_activations, share, image in layers:
         mine = replace(prices, together=prices.together or from_activations)
-        coding = setup if share is None else replace(setup, sparsity=setup.sparsity.with_filters(share))
-        sets.append(candidates(nest, coding, mine))
+        sets.append(candidates(nest, layer_setup(setup, share, image), mine))
     lengths = np.array([len(found) for found in sets])
     owner = np.repeat(np.arange(len(sets)), lengths)
     table = Candidates.joined(sets)
-    together = np.array([prices.together or from_activations for _, _, from_activations, _ in layers])[owner]
+    together = np.array([prices.together or from_activations for _, _, from_activations, *_ in layers])[owner]
     dtype = np.array([dtypes.index(dtype) for _, dtype, *_ in layers])[owner]
     traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
     empty = np.zeros((0, len(table)))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, Operand
-from hwsim.cost.array import array_cycles, array_setup, macs_per_pe
+from hwsim.cost.array import array_cycles, array_setup, layer_setup, macs_per_pe
 from hwsim.cost.array_time import buffer_names
 from hwsim.cost.costs import Costs
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.spatial import CUT
 from hwsim.cost.tiling import ORDERS, ArraySetup, buffer_traffic, one_mapping
-from hwsim.cost.workload import Row, filter_share
+from hwsim.cost.workload import Row, filter_share, image_rate
 from hwsim.errors import UsageError, did_you_mean
 
 
@@ -94,9 +94,7 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
     """
     assert row.nest is not None, "only layers with MACs are mapped"
     setup = array_setup(engine, chip, engine.rows, engine.cols)
-    share = filter_share(row, engine)
-    if share is not None:
-        setup = replace(setup, sparsity=setup.sparsity.with_filters(share))
+    setup = layer_setup(setup, filter_share(row, engine), image_rate(row, engine))
     _check(row.nest, setup, chosen)
     order = (chosen.stays, chosen.sweep, chosen.kept)
     one = one_mapping(row.nest, setup, chosen.dataflow, order, chosen.tiles)

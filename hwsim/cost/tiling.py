@@ -28,7 +28,7 @@ import numpy.typing as npt
 from hwsim.chip import OPERANDS, Dataflow, Operand, Sparsity
 from hwsim.cost.blocks import ANY_BLOCKS, Blocks
 from hwsim.cost.dominance import non_dominated, ranks
-from hwsim.cost.hooks import bus_cycles, coded, less_work, winograd_filters
+from hwsim.cost.hooks import bus_cycles, coded, less_work, whole, winograd_filters
 from hwsim.cost.nest import Axis, Nest, Touched
 from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
@@ -68,6 +68,7 @@ class ArraySetup:
         sparsity: What of the data is zero, who saves what by it, and how operands are coded at home.
         stage_per_cycle: Outputs per cycle of the stage behind the MACs; inf where it never limits.
         blocks: How many blocks are on their way at once, and what they can be.
+        image_rate: Bytes of the ifmap that can be fetched per cycle; inf where only memories limit that.
         channel_cycles: Cycles until biases and scales of a channel are there, in every block.
         prefetched: Whether a layer's first filters are there when it begins.
         counts_blocks: Whether the number of blocks matters, more being better: to the stages or to what the engine's
@@ -85,6 +86,7 @@ class ArraySetup:
     sparsity: Sparsity = DENSE
     stage_per_cycle: float = inf
     blocks: Blocks = ANY_BLOCKS
+    image_rate: float = inf
     channel_cycles: float = 0.0
     prefetched: bool = False
     counts_blocks: bool = False
@@ -225,7 +227,7 @@ def read_by_objectives(space: Candidates, setup: ArraySetup, prices: Prices) -> 
         columns += [-space.blocks, ifmap + space.psum_in_bytes + space.array_filter_bytes]
     if setup.channel_cycles:
         columns.append(space.channel_reads)
-    if setup.bus != NO_LIMITS:
+    if setup.bus != NO_LIMITS or setup.image_rate < inf:
         columns += [space.bus_cycles, space.load_cycles]
     if any(flow.skips or flow.winograd for flow in setup.dataflows):
         columns.append(space.macs_priced)
@@ -407,6 +409,8 @@ def _streamed(nest: Nest, setup: ArraySetup, part: dict[str, Any]) -> dict[str, 
     nothing = np.zeros_like(part["cycles"])
     if not ifmap:
         part |= {"ifmap_bytes": part["array_ifmap_bytes"], "ifmap_tile_bytes": nothing, "ifmap_fill_bytes": nothing}
+    if setup.image_rate < inf:
+        part |= {"bus_cycles": np.maximum(part["bus_cycles"], whole(part["ifmap_bytes"] / setup.image_rate))}
     if not filter_:
         streamed = part["array_filter_bytes"] + nest.bias_bytes
         part |= {"filter_bytes": streamed, "filter_tile_bytes": nothing, "filter_fill_bytes": nothing}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 RowKind = KernelKind | str
 
 FREE = "free"  # no instruction runs: the same bytes under another shape
+IMAGE_CHANNELS = 16
 UNKNOWN = "unknown"  # let in by the user; costs nothing and is reported
 
 KINDS: dict[type[ops.Op], RowKind] = {
@@ -86,6 +87,7 @@ class Row:
         variant: A variant of the kind that kernel tables may list apart, or empty.
         pixels: Pixels of the ofmap: its elements over those of its last axis.
         weight_code: The size of the nest's filters in a code, where they are weights.
+        image: Whether the nest's ifmap is an input of the net of at most ``IMAGE_CHANNELS``.
     """
 
     layer: Layer
@@ -105,6 +107,7 @@ class Row:
     variant: str = ""
     pixels: int = 1
     weight_code: WeightCode | KnownCode | None = None
+    image: bool = False
 
     @property
     def compulsory_bytes(self) -> int:
@@ -137,6 +140,11 @@ def filter_share(row: Row, engine: ArrayEngine) -> float | None:
     share = code.share if by_value else engine.sparsity.coded_share("filter", nest.filter_bits)
     beside = nest.bias_bytes if engine.channel_bytes is None else nest.g * nest.k * engine.channel_bytes
     return ((nest.filter_bytes - nest.bias_bytes) * share + beside) / nest.filter_bytes
+
+
+def image_rate(row: Row, engine: ArrayEngine) -> float:
+    """Return the bytes per cycle at which an array fetches a layer's ifmap if that is an image, else infinity."""
+    return inf if engine.image_bytes_per_cycle is None or not row.image else engine.image_bytes_per_cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +270,7 @@ def _row(graph: Graph, layer: Layer, batch: int, recast: _Recast) -> Row:
         view=isinstance(layer.op, VIEWS),
         variant=_variant(layer.op),
         pixels=batch * sum(tensor.elements // tensor.shape[-1] for tensor in outputs if tensor.shape),
+        image=nest is not None and inputs[0].name in graph.inputs and nest.c <= IMAGE_CHANNELS,
         weight_code=WeightCode(inputs[1]) if nest is not None and inputs[1].constant else None,
     )
 
