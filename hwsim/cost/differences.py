@@ -138,7 +138,8 @@ class Bounds:
         weight = by("stored", "store_read")
         if transfers == "serial":
             more = other.transfers - mine.transfers
-            wait = [np.maximum(rates.latency, rates.store_latency) for rates in (good, bad)]
+            apart = mine.stored > 0
+            wait = [np.maximum(rates.latency, np.where(apart, rates.store_latency, 0.0)) for rates in (good, bad)]
             latency = more * np.where(more > 0, wait[1], wait[0]) + work + activation + weight
         else:
             inside = work

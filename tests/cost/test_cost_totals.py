@@ -153,12 +153,15 @@ def test_no_point_of_a_box_is_behind_by_more_than_its_bound(transfers, seed):
     moves = random_moves(rng, 60)
     rates = random_rates(rng, 50, {"read", "write_pj"} if seed % 2 else ())
     rates = Rates(*(getattr(rates, n) if n != "sizes" else np.full((2, 50), 2000.0) for n in Rates.__slots__))
+    rates = Rates(*(getattr(rates, n) * (20 if n == "store_latency" else 1) for n in Rates.__slots__))
     ends = [[getattr(rates, n).min(axis=-1), getattr(rates, n).max(axis=-1)] for n in Rates.__slots__]
     good, bad = (Rates(*(np.stack([end[i]] * 60, axis=-1) for end in ends)) for i in range(2))
     first = rng.integers(60, size=60)
-    same = Moves(
-        *(np.where(True, getattr(moves, n), 0) if n != "dtype" else np.zeros(60, int) for n in Moves.__slots__)
-    )
+    # Mappings of one layer share its dtype, and whether filters come from a home of their own.
+    shared = {"dtype": np.zeros(60, dtype=int)}
+    if seed > 2:
+        shared |= {"stored": np.zeros(60), "stored_fill": np.zeros(60)}
+    same = Moves(*(shared.get(name, getattr(moves, name)) for name in Moves.__slots__))
     bounds = Bounds.of(same, good, bad, transfers)
     latency, energy, traffic = bounds.behind(transfers, first)
     here = times_of(same.upright(), rates, transfers).latency
