@@ -3,13 +3,16 @@
 import concurrent.futures
 import multiprocessing
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import hwsim
+from hwsim.chip.paths import field_paths
+from hwsim.chip.points import is_column
 from hwsim.errors import ChipError, CostError, UsageError
-from hwsim.explore.axes import OF_NET
+from hwsim.explore.axes import OF_NET, is_number
 from hwsim.explore.grid import Grid, plan
 from hwsim.explore.sweeping import prepare, sweep, sweep_chunks
 from hwsim.graph import GraphBuilder
@@ -110,6 +113,30 @@ def test_random_points_of_random_chips_and_nets_equal_evaluate(npu, mcu, seed):
     for index in rng.sample(range(len(table)), min(25, len(table))):
         row = table.row(index)
         check_row(row, report_of(nets[row["net"]], chip, row, ready.question.axes, objective))
+
+
+SHIPPED = ("squeezelerator_8x8", "eyeriss", "ethos_u55_128", "nvdla_small", "stm32h747", "stm32u575", "gap9")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_numeric_field_of_a_shipped_chip_can_be_an_axis(name):
+    chip, rng = hwsim.load_chip(name), random.Random(name)
+    net = random_net(rng, "a")
+    # write_share is at most 1, and the table of SRAMs ends at 90 nm.
+    paths = [path for path in field_paths(chip) if is_column(path) and path.rpartition(".")[2] not in BOUNDED]
+    paths = [path for path in paths if is_number(chip.get(path)) and chip.get(path) > 0]
+    for _ in range(2):
+        vary = {path: [chip.get(path), 2 * chip.get(path)] for path in rng.sample(paths, min(4, len(paths)))}
+        table = sweep(net, chip, vary)
+        for index in rng.sample(range(len(table)), 4):
+            row, other = table.row(index), chip
+            for axis in table.axes:
+                kind = type(chip.get(axis.path))
+                other = other.replace(axis.path, kind(row[axis.name]))
+            check_row(row, hwsim.evaluate(net, other))
+
+
+BOUNDED = ("write_share", "process_nm")
 
 
 def test_points_that_do_not_run_stay_with_their_reason(npu, small_net):
@@ -286,12 +313,35 @@ def test_runtimes_are_an_axis():
         check_row(row, hwsim.evaluate(net, other, dtype="int8"))
 
 
-def test_nets_cost_what_they_cost_alone_with_weights_and_without(npu):
+def test_a_net_without_weights_takes_the_engines_dtype_and_one_with_weights_keeps_its_own(npu):
     plain = hwsim.load_net("lenet5")
-    table = sweep(plain, npu, {"npu.rows": [4, 8]})
     report = hwsim.evaluate(plain, npu.replace("npu.rows", 4))
-    assert table.row(0)["dtype"] == report.dtype == "int8"
-    check_row(table.row(0), report)
+    row = sweep(plain, npu, {"npu.rows": [4, 8]}).row(0)
+    assert row["dtype"] == report.dtype == "int8"
+    check_row(row, report)
+    tensors = {
+        name: replace(tensor, data=np.zeros(tensor.shape, np.float32)) if tensor.constant else tensor
+        for name, tensor in plain.tensors.items()
+    }
+    trained = replace(plain, tensors=tensors)
+    both = npu.replace("npu.macs_per_pe", {"int8": 2.0, "float32": 0.5}).replace("mac_pj.float32", 4.0)
+    row = sweep(trained, both, {"npu.rows": [4]}).row(0)
+    assert row["dtype"] == "as stored (float32)"
+    check_row(row, hwsim.evaluate(trained, both.replace("npu.rows", 4)))
+    with pytest.raises(CostError) as alone:
+        hwsim.evaluate(trained, npu)
+    with pytest.raises(CostError) as swept:
+        sweep(trained, npu, {"npu.rows": [4]})
+    assert str(swept.value) == str(alone.value)
+
+
+def test_placing_is_heeded():
+    chip, net = hwsim.load_chip("stm32h747"), hwsim.load_net("lenet5")
+    plain = sweep(net, chip, {"clock_mhz": [200]}, dtype="int8").row(0)
+    row = sweep(net, chip, {"clock_mhz": [200]}, dtype="int8", place={"weights": "axi_sram"}).row(0)
+    assert row["axi_sram_bytes"] > plain["axi_sram_bytes"]
+    other = chip.replace("clock_mhz", 200)
+    check_row(row, hwsim.evaluate(net, other, dtype="int8", place={"weights": "axi_sram"}))
 
 
 AXES = [
