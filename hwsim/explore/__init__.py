@@ -3,10 +3,11 @@
 from hwsim.explore.choosing import best, pareto
 from hwsim.explore.expression import Expression, parse
 from hwsim.explore.names import Column, Found
+from hwsim.explore.prepared import Sweep, prepare
 from hwsim.explore.searching import search
 from hwsim.explore.sensing import Sensitivity, grid_sensitivity, sensitivity
 from hwsim.explore.store import Store
-from hwsim.explore.sweeping import Sweep, prepare, sweep, sweep_chunks
+from hwsim.explore.sweeping import sweep, sweep_chunks
 from hwsim.explore.table import SweepTable
 
 __all__ = [

@@ -28,9 +28,9 @@ from hwsim.explore.files import CSV, PARQUET
 from hwsim.explore.grid import MAX_SAMPLES, Sampling
 from hwsim.explore.listed import answer_at
 from hwsim.explore.parquet import duckdb
+from hwsim.explore.prepared import Sweep, prepare
 from hwsim.explore.ranges import Span
 from hwsim.explore.store import MANIFEST, Store
-from hwsim.explore.sweeping import Sweep, prepare
 from hwsim.explore.table import SweepTable
 from hwsim.explore.trials import Floats, Parameter, missed, objective_values, readable, worst_of
 from hwsim.explore.words import Words

@@ -15,6 +15,12 @@ from hwsim.explore import Store, SweepTable
 NPU = ("--vary", "sram.size_kib=16:64:x2", "--vary", "npu.rows=8,16")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Keep progress of a busy machine out of what is compared."""
+    monkeypatch.setattr("hwsim.cli.terminal.PATIENCE_S", 600.0)
+
+
 @pytest.fixture
 def chip(data_folder):
     return str(data_folder / "toy_npu.yaml")

@@ -74,7 +74,7 @@ def cluster(tmp_path):
 
 def test_the_same_file_though_a_worker_dies(npu, small_net, cluster, tmp_path, monkeypatch):
     address, processes = cluster
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 4)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 4)
     alone = sweep(small_net, npu, VARY, out=tmp_path / "alone", workers=1)
     killed = []
 

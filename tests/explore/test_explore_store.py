@@ -22,7 +22,7 @@ VARY = {"sram.size_kib": "1:64:x2", "npu.rows": [4, 8, 16], "clock_mhz": [100, 2
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 5)
 
 
 def same(left, right):
@@ -199,8 +199,8 @@ def test_killed_at_any_moment(tmp_path):
     """A process that is killed leaves whole chunks only, and is resumed to the same result."""
     code = """
 import sys, hwsim
-import hwsim.explore.sweeping as sweeping
-sweeping.LEAST_CHUNK_ROWS = 5
+import hwsim.explore.prepared as prepared
+prepared.LEAST_CHUNK_ROWS = 5
 table = hwsim.sweep(hwsim.load_net("lenet5"), hwsim.load_chip("squeezelerator_8x8"),
     {"buffer.size_kib": "8:128:x2", "npu.rows": "1:24:1"}, out="s", resume=len(sys.argv) > 1, workers=1)
 """

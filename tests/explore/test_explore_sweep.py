@@ -12,9 +12,9 @@ import hwsim
 from hwsim.chip.paths import field_paths
 from hwsim.chip.points import is_column
 from hwsim.errors import ChipError, CostError, UsageError
+from hwsim.explore import prepare, sweep, sweep_chunks
 from hwsim.explore.axes import OF_NET, is_number
 from hwsim.explore.grid import Grid, plan
-from hwsim.explore.sweeping import prepare, sweep, sweep_chunks
 from hwsim.graph import GraphBuilder
 
 
@@ -189,7 +189,7 @@ def test_chunks_and_executors_change_nothing(npu, small_net, monkeypatch):
     vary = {"sram.size_kib": "1:64:x2", "npu.rows": [4, 8, 16], "clock_mhz": [100, 200]}
     whole = sweep([small_net, small_net], npu, vary)
     assert set(whole["net"]) == {"small", "small#2"}
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 5)
     same(sweep([small_net, small_net], npu, vary), whole)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         same(sweep([small_net, small_net], npu, vary, executor=pool), whole)
@@ -201,12 +201,12 @@ def test_chunks_and_executors_change_nothing(npu, small_net, monkeypatch):
 def test_processes_give_the_same(npu, small_net, monkeypatch):
     vary = {"sram.size_kib": "1:64:x2", "npu.rows": [4, 8, 16], "clock_mhz": [100, 200]}
     whole = sweep(small_net, npu, vary)
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 5)
     same(sweep(small_net, npu, vary, workers=2), whole)
 
 
 def test_a_worker_that_dies_is_one_sentence(npu, small_net, monkeypatch):
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 5)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 5)
 
     def kill(done, whole):
         for child in multiprocessing.active_children():
@@ -218,7 +218,7 @@ def test_a_worker_that_dies_is_one_sentence(npu, small_net, monkeypatch):
 
 
 def test_what_is_wrong_in_a_worker_is_the_same_sentence(npu, small_net, monkeypatch):
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 1)
     vary = {"dtype": ["int8", "float32"]}
     with pytest.raises(CostError) as alone:
         sweep(small_net, npu, vary, workers=1)
@@ -228,7 +228,7 @@ def test_what_is_wrong_in_a_worker_is_the_same_sentence(npu, small_net, monkeypa
 
 
 def test_progress_is_told(npu, small_net, monkeypatch):
-    monkeypatch.setattr("hwsim.explore.sweeping.LEAST_CHUNK_ROWS", 4)
+    monkeypatch.setattr("hwsim.explore.prepared.LEAST_CHUNK_ROWS", 4)
     told = []
     sweep(small_net, npu, {"npu.rows": "1:10:1"}, progress=lambda done, whole: told.append((done, whole)))
     assert told == [(0, 10), (4, 10), (8, 10), (10, 10)]
