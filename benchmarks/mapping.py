@@ -1,6 +1,6 @@
 """How long the exact search of mappings takes, how it grows, and ZigZag on the same layers of the same machine.
 
-    python benchmarks/mapping.py [--runs N] [--zigzag PYTHON] [--lpf N] [--layers N]
+    python benchmarks/mapping.py [--runs N] [--zigzag PYTHON] [--lpf N] [--sram KIB] [--layers N]
 
 Four questions. One ResNet-50 convolution, cold: every cache of hwsim is emptied before each distinct layer is searched;
 the median over the layers, on three arrays; the aim is 100 ms. Whole nets: cold is the first call of a fresh process,
@@ -8,7 +8,7 @@ rooms and files loaded; the aims are 1 s for SqueezeNet v1.1 on squeezelerator, 
 again, and 3 s for ResNet-50. Growth: chains of n layers that all differ, cold; the exponent of a line fitted to the
 logarithms, at most 1 where time grows no faster than layers. ZigZag: PYTHON is an interpreter that has `zigzag-dse` and
 `six` (it runs on 3.11); each distinct convolution of ResNet-18 once, on one machine told to both: 16 x 16 units,
-channels on rows and filters on columns, an SRAM of 256 KiB for all operands, one DRAM port. Times are CPU seconds where
+channels on rows and filters on columns, an SRAM for all operands, one DRAM port. Times are CPU seconds where
 nothing else is said, for machines are shared.
 """
 
@@ -57,7 +57,7 @@ mac_pj: {int8: 0.2}
 sources: {"*": "by definition: the machine of this benchmark"}
 """
 FOR_ZIGZAG = {
-    "rows": 16, "cols": 16, "sram_bytes": 256 * 1024, "sram_bits": 2048, "dram_bits": 64, "sram_pj_per_byte": 5,
+    "rows": 16, "cols": 16, "sram_bits": 2048, "dram_bits": 64, "sram_pj_per_byte": 5,
     "dram_pj_per_byte": 100, "mac_pj": 0.2,
 }  # fmt: skip
 
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each timing, the least counts (default 3)")
     parser.add_argument("--zigzag", metavar="PYTHON", help="an interpreter that has zigzag-dse")
     parser.add_argument("--lpf", type=int, default=6, help="ZigZag's lpf_limit, how finely it cuts loops (default 6)")
+    parser.add_argument("--sram", type=int, default=256, help="KiB of the SRAM of both machines (default 256)")
     parser.add_argument("--layers", type=int, default=99, help="layers to put beside ZigZag (default all)")
     given = parser.parse_args()
     one_layer(given.runs)
@@ -75,7 +76,7 @@ def main() -> None:
     if given.zigzag is None:
         print("\nZigZag is left out: --zigzag PYTHON names an interpreter that has zigzag-dse and six")
     else:
-        beside_zigzag(given.zigzag, given.lpf, given.layers)
+        beside_zigzag(given.zigzag, given.lpf, given.sram, given.layers)
 
 
 def forget() -> None:
@@ -193,7 +194,7 @@ def slope(x: list[float], y: list[float]) -> float:
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
 
 
-def beside_zigzag(python: str, lpf_limit: int, layers: int) -> None:
+def beside_zigzag(python: str, lpf_limit: int, sram_kib: int, layers: int) -> None:
     """Print both tools' figures of ResNet-18's distinct convolutions on one machine."""
     from tempfile import TemporaryDirectory
 
@@ -202,11 +203,12 @@ def beside_zigzag(python: str, lpf_limit: int, layers: int) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "machine.yaml"
         path.write_text(MACHINE)
-        chip = load_chip(path)
+        chip = load_chip(path).replace("sram.size_kib", sram_kib)
+    machine = FOR_ZIGZAG | {"sram_bytes": sram_kib * 1024}
     nets = single_layers(load_net("resnet18"))[:layers]
     for objective in ("energy", "latency"):
         ours = [figures(net, chip, objective) for net in nets]
-        asked = {"machine": FOR_ZIGZAG, "layers": [shape(net) for net in nets], "lpf_limit": lpf_limit}
+        asked = {"machine": machine, "layers": [shape(net) for net in nets], "lpf_limit": lpf_limit}
         done = subprocess.run(
             [python, str(FOLDER / "mapping_zigzag.py")],
             input=json.dumps(asked | {"objective": objective}),
@@ -219,7 +221,7 @@ def beside_zigzag(python: str, lpf_limit: int, layers: int) -> None:
                 f"\nZigZag is left out: {python} says {done.stderr.strip().splitlines()[-1] if done.stderr else 'no'}"
             )
             return
-        show(objective, lpf_limit, ours, json.loads(done.stdout))
+        show(objective, lpf_limit, sram_kib, ours, json.loads(done.stdout))
 
 
 def shape(net: Graph) -> dict[str, int | str]:
@@ -254,9 +256,14 @@ def figures(net: Graph, chip: Chip, objective: str) -> dict[str, Any]:
     }
 
 
-def show(objective: str, lpf_limit: int, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+def show(
+    objective: str, lpf_limit: int, sram_kib: int, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]
+) -> None:
     """Print layer by layer what both found, ZigZag's over hwsim's, and the sums."""
-    print(f"\nResNet-18, mappings chosen for {objective}, ZigZag's lpf_limit {lpf_limit}; ratios are ZigZag over hwsim")
+    print(
+        f"\nResNet-18, SRAM of {sram_kib} KiB, mappings chosen for {objective}, ZigZag's lpf_limit {lpf_limit}; "
+        "ratios are ZigZag over hwsim"
+    )
     head = (
         "layer",
         "hwsim [ms]",

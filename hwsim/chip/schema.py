@@ -137,6 +137,10 @@ class ArrayEngine(_Engine):
     macs_per_pe: dict[EngineDType, Positive] = Field(
         {"int8": 1.0}, min_length=1, description="MACs of a PE per cycle, by dtype."
     )
+    sub_array: bool = Field(
+        False,
+        description="Whether a layer may use a part of the array: its rows and columns halved any number of times.",
+    )
     psum_bytes: int = Field(4, gt=0, le=8, description="Bytes of a partial sum. [B]")
     vector_lanes: int | None = Field(None, gt=0, description="Elementwise operations per cycle; default: cols.")
     stage_per_cycle: dict[StageKind, Positive] = Field(

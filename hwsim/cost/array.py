@@ -250,6 +250,7 @@ def array_setup(engine: ArrayEngine, chip: Chip, rows: int, cols: int) -> ArrayS
         channel_cycles=engine.channel_cycles,
         prefetched=engine.prefetches_filters,
         counts_blocks="macs" in engine.stage_per_cycle or bool(engine.prefers),
+        sub_array=engine.sub_array,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -30,6 +30,7 @@ class Chosen:
         sweep: The axis of the ofmap along which tiles follow each other, P or Q.
         kept: An operand kept whole in its buffer besides, filter or ifmap; or empty.
         tiles: Tile size of N, G, K, C, P and Q.
+        array: Rows and columns of the part of the array that is used; None for all of it.
     """
 
     dataflow: str
@@ -37,6 +38,7 @@ class Chosen:
     sweep: str
     kept: str
     tiles: Mapping[str, int]
+    array: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +68,20 @@ def chosen_mappings(costs: Costs, point: int) -> dict[int, Chosen]:
     """Return the mapping that was chosen for each layer that has one, by the layer's index."""
     if costs.mapped is None:
         return {}
-    flows, tiles = costs.mapped_engine.dataflow_table, costs.mapped.tiles
+    engine, tiles = costs.mapped_engine, costs.mapped.tiles
+    flows, columns = engine.dataflow_table, costs.points.engine(engine.name)
+    whole = tuple(int(size[point if len(size) > 1 else 0]) for size in (columns.rows, columns.cols))
     found = {}
     for i, layer in enumerate(costs.mapped_layers.tolist()):
         stays, sweep, kept = ORDERS[tiles.order[i, point]]
+        part = int(tiles.array_rows[i, point]), int(tiles.array_cols[i, point])
         found[layer] = Chosen(
             dataflow=flows[tiles.dataflow[i, point]].name,
             stays=stays,
             sweep=sweep,
             kept=kept,
             tiles={dim: int(getattr(tiles, dim.lower())[i, point]) for dim in CUT},
+            array=None if part == whole else part,
         )
     return found
 
@@ -93,7 +99,13 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
         UsageError: It is no mapping of the layer on this array.
     """
     assert row.nest is not None, "only layers with MACs are mapped"
-    setup = array_setup(engine, chip, engine.rows, engine.cols)
+    rows, cols = chosen.array or (engine.rows, engine.cols)
+    if (rows, cols) != (engine.rows, engine.cols):
+        parts = [(part.rows, part.cols) for part in array_setup(engine, chip, engine.rows, engine.cols).parts]
+        if (rows, cols) not in parts:
+            told = "rows and columns halved" if engine.sub_array else "the whole, for it has no sub_array"
+            raise UsageError(f"array = [{rows}, {cols}]: of {engine.name}, {engine.rows} x {engine.cols}: {told}")
+    setup = replace(array_setup(engine, chip, rows, cols), sub_array=False)
     setup = layer_setup(setup, filter_share(row, engine), image_rate(row, engine))
     _check(row.nest, setup, chosen)
     order = (chosen.stays, chosen.sweep, chosen.kept)

@@ -17,7 +17,7 @@ home at the pace of the array's passes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from math import inf
 from typing import Any, cast
@@ -73,6 +73,7 @@ class ArraySetup:
         prefetched: Whether a layer's first filters are there when it begins.
         counts_blocks: Whether the number of blocks matters, more being better: to the stages or to what the engine's
             compiler prefers.
+        sub_array: Whether a layer may use a part of the array (``parts``).
     """
 
     rows: int
@@ -90,11 +91,23 @@ class ArraySetup:
     channel_cycles: float = 0.0
     prefetched: bool = False
     counts_blocks: bool = False
+    sub_array: bool = False
 
     @property
     def buffer_count(self) -> int:
         """How many buffers there are."""
         return max(self.buffers) + 1
+
+    @property
+    def parts(self) -> list[ArraySetup]:
+        """The whole array and, where a layer may use a part of it, its rows and columns halved any number of times."""
+        if not self.sub_array:
+            return [self]
+        return [
+            replace(self, rows=rows, cols=cols, sub_array=False)
+            for rows in halvings(self.rows)
+            for cols in halvings(self.cols)
+        ]
 
     def has_buffer(self, operand: str) -> bool:
         """Return whether tiles of an operand have a buffer."""
@@ -114,6 +127,7 @@ class Candidates:
         c: Channels in a tile.
         p: Ofmap rows in a tile.
         q: Ofmap columns in a tile.
+        array_rows: Rows of the array that are used, all of them or of a part; ``array_cols`` likewise.
         ifmap_tile_bytes: What the ifmap takes of its buffer, copies included; 0 without one.
         filter_tile_bytes: Likewise the filter.
         ofmap_tile_bytes: Likewise psums and ofmap.
@@ -148,6 +162,8 @@ class Candidates:
     c: Ints
     p: Ints
     q: Ints
+    array_rows: Ints
+    array_cols: Ints
     ifmap_tile_bytes: Ints
     filter_tile_bytes: Ints
     ofmap_tile_bytes: Ints
@@ -292,6 +308,8 @@ def tile_sizes(extent: int, unit: int) -> list[int]:
 
 def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
     """Return every mapping of a nest, unpruned."""
+    if setup.sub_array:
+        return Candidates.joined([mapspace(nest, part) for part in setup.parts])
     meant = [_is_for(dataflow, nest) for dataflow in setup.dataflows]
     return Candidates.joined(
         [
@@ -317,7 +335,9 @@ def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
 
     One that is no worse than another but for its footprint comes before it.
     """
-    space = mapspace(nest, setup)
+    # What another mapping of the same part dominates need not be compared with those of all parts.
+    parts = [candidates(nest, part, prices) for part in setup.parts] if setup.sub_array else [mapspace(nest, setup)]
+    space = Candidates.joined(parts)
     read = read_by_objectives(space, setup, prices)
     front = non_dominated(read)
     return space.take(front[np.argsort(ranks(read[front, setup.buffer_count :]).sum(axis=0), kind="stable")])
@@ -374,6 +394,8 @@ def _of_array(nest: Nest, setup: ArraySetup, index: int, tiles: dict[str, Ints])
     columns: dict[str, Any] = {
         "dataflow": np.full_like(work.cycles, index),
         **{dim.lower(): sizes for dim, sizes in tiles.items()},
+        "array_rows": np.full_like(work.cycles, setup.rows),
+        "array_cols": np.full_like(work.cycles, setup.cols),
         "array_ifmap_bytes": _packed(work.ifmap_reads, nest.ifmap_bits),
         "array_filter_bytes": winograd_filters(nest, dataflow, _packed(work.filter_reads, nest.filter_bits)),
         "psum_read_bytes": work.psum_reads * setup.psum_bytes,

@@ -39,7 +39,7 @@ class Spatial:
         rows: Copies side by side on the rows, by dimension (by all dimensions of a flat axis); those of one left out.
         cols: Likewise on the columns.
         busy: PEs at work in a full pass.
-        pes: All of them.
+        pes: All that are used.
     """
 
     rows: dict[str, int]
@@ -88,7 +88,7 @@ def loop_nest(row: Row, engine: ArrayEngine, chip: Chip, done: Replayed) -> list
     assert nest is not None
     dataflow = next(flow for flow in engine.dataflow_table if flow.name == done.chosen.dataflow)
     extents, tiles = nest.extents, done.chosen.tiles
-    laid = spatial(nest, dataflow, engine.rows, engine.cols, {**extents, **tiles})
+    laid = spatial(nest, dataflow, *_part(engine, done), {**extents, **tiles})
     shape = " ".join(f"{dim}{extents[dim]}" for dim in DIMS if extents[dim] > 1)
     lines = [
         f"{row.layer.name}: {row.kind} {shape}, {scaled(row.macs, 'MAC')}, {done.cycles:,} cycles, {dataflow.name}"
@@ -108,6 +108,11 @@ def loop_nest(row: Row, engine: ArrayEngine, chip: Chip, done: Replayed) -> list
     lines += [_line(depth, f"{name}:", _held(engine, chip, name, done)) for name in buffers]
     lines += _array(nest, engine, dataflow, laid, done, depth + 1)
     return lines + [f"{' ' * INDENT}{sentence}" for sentence in _notes(nest, engine, chip, dataflow, laid, done)]
+
+
+def _part(engine: ArrayEngine, done: Replayed) -> tuple[int, int]:
+    """Return rows and columns of the part of the array that a mapping uses."""
+    return done.chosen.array or (engine.rows, engine.cols)
 
 
 def _line(depth: int, code: str, comment: str) -> str:
@@ -135,7 +140,7 @@ def _held(engine: ArrayEngine, chip: Chip, name: str, done: Replayed) -> str:
 
 def _array(nest: Nest, engine: ArrayEngine, dataflow: Dataflow, laid: Spatial, done: Replayed, depth: int) -> list[str]:
     """Return the loops over passes of the array and what runs side by side."""
-    factors = unrolling(nest, dataflow, engine.rows, engine.cols).factors
+    factors = unrolling(nest, dataflow, *_part(engine, done)).factors
     tiles = {**nest.extents, **done.chosen.tiles}
     flat = [axis for axis in (dataflow.rows, dataflow.cols) if dataflow.flat and len(axis) > 1]
     lines = []
@@ -170,7 +175,7 @@ def _notes(nest: Nest, engine: ArrayEngine, chip: Chip, dataflow: Dataflow, laid
     trips = {dim: -(-nest.extents[dim] // chosen.tiles[dim]) for dim in CUT}
     told = [f"tiles: {_shapes(nest, chosen.tiles, chosen.kept)}"]
     told.append(
-        f"array: {laid.busy} of {laid.pes} PEs in a full pass{_ragged(nest, engine, dataflow, done)}; "
+        f"array: {laid.busy} of {engine.rows * engine.cols} PEs in a full pass{_ragged(nest, engine, dataflow, done)}; "
         f"{percent(done.utilization)} of the peak over the layer"
     )
     if spilled:
@@ -179,6 +184,8 @@ def _notes(nest: Nest, engine: ArrayEngine, chip: Chip, dataflow: Dataflow, laid
         )
     else:
         told.append("psums: none leaves unfinished")
+    if chosen.array is not None:
+        told.append(f"part: {laid.pes} PEs are used, {chosen.array[0]} rows and {chosen.array[1]} columns")
     if chosen.kept:
         told.append(f"kept: the {chosen.kept} stays in its buffer whole and crosses once")
     slides = chosen.stays == "filter" or (chosen.stays == "ifmap" and trips["C"] == 1)
@@ -219,7 +226,7 @@ def _shapes(nest: Nest, tiles: Mapping[str, int], kept: str) -> str:
 
 def _ragged(nest: Nest, engine: ArrayEngine, dataflow: Dataflow, done: Replayed) -> str:
     """Return which dimensions do not divide into whole passes, with what their last one uses."""
-    factors = unrolling(nest, dataflow, engine.rows, engine.cols).factors
+    factors = unrolling(nest, dataflow, *_part(engine, done)).factors
     tiles = {**nest.extents, **done.chosen.tiles}
     told = [
         f"the last step over {dim} has {tiles[dim] % factors[dim]} of {factors[dim]}"

@@ -53,6 +53,7 @@ class LayerMapping(_Model):
     sweep: Literal["P", "Q"]
     kept: Literal["ifmap", "filter", ""] = ""
     tile: Loops
+    array: tuple[Extent, Extent] | None = None
     cycles: Count | None = None
     tile_bytes: dict[str, Count] | None = None
     home_bytes: dict[str, Count] | None = None
@@ -98,6 +99,7 @@ def _record(row: Row, done: Replayed) -> LayerMapping:
         sweep=cast("Literal['P', 'Q']", done.chosen.sweep),
         kept=cast("Literal['ifmap', 'filter', '']", done.chosen.kept),
         tile=Loops(**done.chosen.tiles),
+        array=done.chosen.array,
         cycles=done.cycles,
         tile_bytes=done.tile_bytes,
         home_bytes=done.home_bytes,
@@ -112,7 +114,7 @@ def mapping_json(file: MappingFile) -> str:
 
 def mapping_yaml(file: MappingFile) -> str:
     """Return mappings as YAML text: a block per layer, a line per field."""
-    data = file.model_dump(by_alias=True)
+    data = file.model_dump(by_alias=True, exclude_none=True)
     layers = data.pop("layers")
     lines = [
         "# Mappings of layers on a MAC array: `hwsim explain NET CHIP --mapping --from FILE` costs them as they stand."
@@ -206,6 +208,7 @@ def replayed(
             sweep=layer.sweep,
             kept=layer.kept,
             tiles=layer.tile.model_dump(),
+            array=layer.array,
         )
         try:
             done = replay(row, engine, chip, chosen)
