@@ -83,7 +83,7 @@ def _grouped(paths: Sequence[str]) -> list[str]:
 
 def _priced_by_parts(engine: ArrayEngine | CoreEngine) -> bool:
     """Return whether an engine's energy is a sum of MACs and accesses, to which static power would be added."""
-    return isinstance(engine, ArrayEngine) or engine.run_mw is None
+    return engine.run_mw is None
 
 
 def _array_defaults(engine: ArrayEngine, chip: ChipFields) -> list[str]:

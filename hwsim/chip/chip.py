@@ -11,7 +11,7 @@ from hwsim.chip.assumptions import assumptions
 from hwsim.chip.paths import changed_fields, fields_of, source_of, value_at
 from hwsim.chip.problems import told
 from hwsim.chip.rules import broken_rules
-from hwsim.chip.schema import ChipFields, CoreEngine, plain
+from hwsim.chip.schema import ChipFields, plain
 from hwsim.errors import ChipError
 
 
@@ -54,8 +54,8 @@ class Chip(ChipFields):
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Names of the kernel libraries that its cores can run, each once."""
-        names = (name for engine in self.engines if isinstance(engine, CoreEngine) for name in engine.kernels)
+        """Names of the kernel libraries that its engines can run, each once."""
+        names = (name for engine in self.engines for name in engine.kernels)
         return tuple(dict.fromkeys(names))
 
     def source_of(self, path: str) -> str:
@@ -82,13 +82,7 @@ def _changed(chip: Chip, changes: Mapping[str, Any]) -> Chip:
 
 
 def _with_tables_of(chip: Chip, old: Chip) -> Chip:
-    """Return a chip whose cores have the kernel tables and runtimes that their namesakes have in another."""
-    tables = {
-        engine.name: (engine.kernel_table, engine.memory_facts)
-        for engine in old.engines
-        if isinstance(engine, CoreEngine)
-    }
-    engines = tuple(
-        engine.with_table(*tables[engine.name]) if isinstance(engine, CoreEngine) else engine for engine in chip.engines
-    )
+    """Return a chip whose engines have the kernel tables and runtimes that their namesakes have in another."""
+    tables = {engine.name: (engine.kernel_table, engine.memory_facts) for engine in old.engines if engine.kernels}
+    engines = tuple(engine.with_table(*tables[engine.name]) if engine.kernels else engine for engine in chip.engines)
     return chip.model_copy(update={"engines": engines})

@@ -23,7 +23,7 @@ from hwsim.chip.kernels import KernelTable
 from hwsim.chip.problems import told
 from hwsim.chip.rules import broken_rules, unrolled_beyond
 from hwsim.chip.runtimes import Runtime
-from hwsim.chip.schema import CoreEngine
+from hwsim.chip.schema import ArrayEngine, CoreEngine
 from hwsim.errors import ChipError, UsageError, did_you_mean
 from hwsim.yaml_file import Key, Position, read_yaml
 
@@ -41,7 +41,7 @@ def load_chip(source: str | Path, *, runtime: str | None = None) -> Chip:
 
     Args:
         source: A name from ``chip_names()``, or the path of a YAML file.
-        runtime: The kernel library its cores run; None takes the profile's default.
+        runtime: The kernel library its engines run; None takes the profile's default.
 
     Raises:
         UsageError: There is neither such a chip nor such a file, or the chip has no such runtime.
@@ -153,35 +153,31 @@ def _tuples(data: Any) -> Any:
 
 
 def _with_runtime(chip: Chip, runtime: str | None) -> Chip:
-    """Return the chip with a runtime chosen on every core that has it."""
+    """Return the chip with a runtime chosen on every engine that has it, and without the arrays it does not use."""
     if runtime is None:
         return chip
-    cores = [engine for engine in chip.engines if isinstance(engine, CoreEngine)]
-    known = list(dict.fromkeys(name for core in cores for name in core.kernels))
+    known = list(chip.runtimes)
     if runtime not in known:
         hint = did_you_mean(runtime, known) or f"; known: {', '.join(known)}" if known else "; it has no core"
         raise UsageError(f"{chip.name} has no runtime {runtime!r}{hint}")
     engines = tuple(
-        engine.model_copy(update={"default_runtime": runtime})
-        if isinstance(engine, CoreEngine) and runtime in engine.kernels
-        else engine
+        engine.model_copy(update={"default_runtime": runtime}) if runtime in engine.kernels else engine
         for engine in chip.engines
+        if runtime in engine.kernels or isinstance(engine, CoreEngine) or not engine.kernels
     )
     return chip.model_copy(update={"engines": engines})
 
 
 def _with_tables(chip: Chip, path: Path) -> Chip:
     engines = tuple(
-        engine.with_table(_table(engine, path), _memory_facts(engine.runtime, path))
-        if isinstance(engine, CoreEngine)
-        else engine
+        engine.with_table(_table(engine, path), _memory_facts(engine.runtime, path)) if engine.kernels else engine
         for engine in chip.engines
     )
     return chip.model_copy(update={"engines": engines})
 
 
-def _table(engine: CoreEngine, chip_file: Path) -> KernelTable:
-    """Return the table of a core's runtime: beside the chip's file, or one that comes with hwsim."""
+def _table(engine: ArrayEngine | CoreEngine, chip_file: Path) -> KernelTable:
+    """Return the table of an engine's runtime: beside the chip's file, or one that comes with hwsim."""
     name = engine.kernels[engine.runtime]
     folders = (chip_file.parent, chip_file.parent / "kernels", kernel_folder())
     found = _beside(name, folders, f"{chip_file}: engines.{engine.name}.kernels")

@@ -60,7 +60,7 @@ class EngineColumns:
         cols: Columns of an array, one for a core.
         vector_lanes: Elementwise operations per cycle of an array.
         cores: Cores of a core engine.
-        run_w: Power while a core runs, zero where it is priced by MACs and accesses.
+        run_w: Power while the engine runs, zero where it is priced by MACs and accesses.
     """
 
     clock_hz: Floats
@@ -228,7 +228,7 @@ class HardwarePoints:
         if engine.clock_mhz is not None or f"{prefix}.clock_mhz" in self._columns:
             clock = self._column(f"{prefix}.clock_mhz", engine.clock_mhz)
         rows = cols = lanes = cores = np.ones(1, dtype=np.int64)
-        run_w = np.zeros(1)
+        run_w = self._run_mw(engine, prefix, clock) * W_PER_MW * self.supply_factor
         if isinstance(engine, ArrayEngine):
             rows = self._column(f"{prefix}.rows", engine.rows).astype(np.int64)
             cols = self._column(f"{prefix}.cols", engine.cols).astype(np.int64)
@@ -237,11 +237,10 @@ class HardwarePoints:
                 lanes = self._column(f"{prefix}.vector_lanes", engine.vector_lanes).astype(np.int64)
         else:
             cores = self._column(f"{prefix}.cores", engine.cores).astype(np.int64)
-            run_w = self._run_mw(engine, prefix, clock) * W_PER_MW * self.supply_factor
         return EngineColumns(clock * HZ_PER_MHZ, rows, cols, lanes, cores, run_w)
 
-    def _run_mw(self, engine: CoreEngine, prefix: str, clock_mhz: Floats) -> Floats:
-        """Return a core's run power at its clock [mW]: a part of it follows the clock where it is said from which."""
+    def _run_mw(self, engine: ArrayEngine | CoreEngine, prefix: str, clock_mhz: Floats) -> Floats:
+        """Return an engine's run power at its clock [mW]; a part follows the clock where it is said from which."""
         rated_mw = self._column(f"{prefix}.run_mw", engine.run_mw or 0.0)
         if engine.rated_mhz is None and f"{prefix}.rated_mhz" not in self._columns:
             return rated_mw

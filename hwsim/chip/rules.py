@@ -166,9 +166,9 @@ def _may_hold(memory: Fields, contents: str) -> bool:
 
 
 def _price_problems(data: Fields) -> list[Problem]:
-    """Return a line for every energy that some engine's layers would need; a core may give its run power instead."""
+    """Return a line for every energy that some engine's layers would need; its run power may be given instead."""
     known = {memory["name"]: index for index, memory in _items(data, "memories")}
-    needy = [e for _, e in _items(data, "engines") if e.get("kind") == "array" or e.get("run_mw") is None]
+    needy = [e for _, e in _items(data, "engines") if e.get("run_mw") is None]
     problems: list[Problem] = []
     if needy and not data.get("mac_pj"):
         powers = [f"engines.{engine['name']}.run_mw [mW]" for engine in needy]

@@ -121,6 +121,56 @@ class _Engine(_Model):
         None, min_length=1, description="Memories it reaches, nearest first; default: all."
     )
     takes: tuple[KernelKind, ...] = Field(KERNEL_KINDS, min_length=1, description="Layer kinds it runs; default: all.")
+    kernels: dict[str, str] = Field(
+        {},
+        description="Runtime -> kernel table that says what layers cost beside the array's cycles; with another "
+        "runtime the array is not used; default: its cycles alone.",
+    )
+    default_runtime: str | None = Field(None, description="The runtime used when none is asked for; default: the last.")
+    run_mw: Positive | None = Field(
+        None,
+        description="Power of the whole chip at its supply while this engine runs, MACs and memories included. [mW]",
+    )
+    rated_mhz: Positive | None = Field(
+        None,
+        description="Clock at which run_mw was measured, from where it follows the clock; default: it does not. [MHz]",
+    )
+    run_fixed_mw: NotNegative = Field(
+        0.0, description="What of run_mw does not follow the clock: leakage, regulators, what is always on. [mW]"
+    )
+
+    # Set by the loader, which knows where kernel tables and runtimes lie.
+    _table: KernelTable | None = PrivateAttr(None)
+    _memory: Runtime | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _runtime_known(self) -> Self:
+        if self.default_runtime is not None and self.default_runtime not in self.kernels:
+            known = ", ".join(self.kernels) or "those of kernels, and there are none"
+            raise ValueError(f"default_runtime = {self.default_runtime!r}: must be one of {known}")
+        return self
+
+    @property
+    def runtime(self) -> str:
+        """The runtime in force; empty where there is none."""
+        return self.default_runtime or next(reversed(self.kernels), "")
+
+    @property
+    def kernel_table(self) -> KernelTable:
+        """The kernel table in force."""
+        assert self._table is not None, "a chip's kernel tables are attached when it is loaded"
+        return self._table
+
+    @property
+    def memory_facts(self) -> Runtime | None:
+        """What the runtime in force does with memory, or None where no file tells of it."""
+        return self._memory
+
+    def with_table(self, table: KernelTable, memory: Runtime | None = None) -> Self:
+        """Return the engine with its kernel table, and what its runtime does with memory, attached."""
+        engine = self.model_copy()
+        engine._table, engine._memory = table, memory
+        return engine
 
     def memory_names(self, chip: ChipFields) -> list[str]:
         """Return the memories it reaches, nearest first."""
@@ -248,49 +298,6 @@ class CoreEngine(_Engine):
         min_length=1, description="MACs of a core per cycle, by dtype."
     )
     kernels: dict[str, str] = Field(min_length=1, description="Runtime -> kernel table, a file of hw_profiles/kernels.")
-    default_runtime: str | None = Field(None, description="The runtime used when none is asked for; default: the last.")
-    run_mw: Positive | None = Field(
-        None, description="Power of the whole chip at its supply while this core runs, MACs and memories included. [mW]"
-    )
-    rated_mhz: Positive | None = Field(
-        None,
-        description="Clock at which run_mw was measured, from where it follows the clock; default: it does not. [MHz]",
-    )
-    run_fixed_mw: NotNegative = Field(
-        0.0, description="What of run_mw does not follow the clock: leakage, regulators, what is always on. [mW]"
-    )
-
-    # Set by the loader, which knows where kernel tables and runtimes lie.
-    _table: KernelTable | None = PrivateAttr(None)
-    _memory: Runtime | None = PrivateAttr(None)
-
-    @model_validator(mode="after")
-    def _runtime_known(self) -> Self:
-        if self.default_runtime is not None and self.default_runtime not in self.kernels:
-            raise ValueError(f"default_runtime = {self.default_runtime!r}: must be one of {', '.join(self.kernels)}")
-        return self
-
-    @property
-    def runtime(self) -> str:
-        """The runtime in force."""
-        return self.default_runtime or list(self.kernels)[-1]
-
-    @property
-    def kernel_table(self) -> KernelTable:
-        """The kernel table in force."""
-        assert self._table is not None, "a chip's kernel tables are attached when it is loaded"
-        return self._table
-
-    @property
-    def memory_facts(self) -> Runtime | None:
-        """What the runtime in force does with memory, or None where no file tells of it."""
-        return self._memory
-
-    def with_table(self, table: KernelTable, memory: Runtime | None = None) -> CoreEngine:
-        """Return the engine with its kernel table, and what its runtime does with memory, attached."""
-        engine = self.model_copy()
-        engine._table, engine._memory = table, memory
-        return engine
 
 
 Engine = Annotated[ArrayEngine | CoreEngine, Discriminator("kind")]

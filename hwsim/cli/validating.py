@@ -37,6 +37,7 @@ def validate(
     """Compare predictions with published measurements, fitted to and left out of the fit."""
     from hwsim.files import check_writable, write_whole
     from hwsim.silicon.export import checked_json
+    from hwsim.silicon.npu_fit import check_npus
     from hwsim.silicon.page import filled, read_page
     from hwsim.silicon.samples import samples
     from hwsim.silicon.validation import check, measured_rows
@@ -52,7 +53,7 @@ def validate(
                 check_picture(picture)
     with progress() as stage:
         stage("costing the measured nets")
-        found = check(samples(measured_rows()), progress=stage)
+        found = check(samples(measured_rows()), progress=stage).joined(check_npus(progress=stage).rows)
         chosen = _chosen(found, chips, runtime)
         if page is not None:
             write_whole(page, filled(text, found))

@@ -93,7 +93,8 @@ class Rates:
             write_pj=home.write_pj_per_byte,
             store_pj=store.read_pj_per_byte,
             static_pj=wide(points.static_w / clock / J_PER_PJ)[0],
-            mac_pj=wide(*(points.mac_pj(dtype) for dtype in dtypes)),
+            # A chip whose power is given as a whole has no price for its MACs.
+            mac_pj=wide(*(points.mac_pj(dtype) if engine.run_mw is None else np.zeros(1) for dtype in dtypes)),
             sizes=wide(*(buffer.size_bytes for buffer in buffers)),
             buffer_read=wide(*(clock / buffer.read_bytes_per_s for buffer in buffers)),
             buffer_write=wide(*(clock / buffer.write_bytes_per_s for buffer in buffers)),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwsim.chip import ArrayEngine, CoreEngine, HardwarePoints, rate_dtype
 from hwsim.cost.arena import Arena, plan_arena
 from hwsim.cost.array import Flows, Mapped, macs_per_pe, map_layers
+from hwsim.cost.array_kernels import added
 from hwsim.cost.array_time import OBJECTIVES, buffer_names
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, TENSOR_KINDS, WRITE, Costs, capacity_bytes
@@ -328,6 +329,8 @@ class _Ledger:
         self._traffic = np.zeros((memories, 2, 4, entries, count), dtype=np.int64)
         self._mac_j = np.zeros((entries, count))
         self._core_j = np.zeros((entries, count))
+        # Whether an entry's engine has a power of its own, which covers what its MACs and memories take.
+        self._by_power = np.zeros((entries, 1), dtype=bool)
         self._tiles = np.zeros((memories, count), dtype=np.int64)
         self._runtime, self._code, self._image = self._runtimes()
         if alike is None:
@@ -356,8 +359,8 @@ class _Ledger:
         """Enter layers with MACs on an array."""
         rows, entry, flows = self._frame.rows(at), self._entry(at), mapped.flows
         self._latency_s[entry] += self._of(at, mapped.latency_s)
-        prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
-        self._mac_j[entry] += self._of(at, flows.macs_priced * prices) * J_PER_PJ
+        if engine.run_mw is None:
+            self._mac_j[entry] += self._of(at, flows.macs_priced * self._mac_prices(rows)) * J_PER_PJ
         self._macs[entry] = self._of(at, flows.macs_done)
         self._enter_homes(at, flows.ifmap, flows.filter, flows.ofmap)
         self._enter_spills(at, flows.psum_in, flows.psum_out)
@@ -372,6 +375,7 @@ class _Ledger:
                 self._memory_s[self._names.index(name)][at] = busy_s
         else:
             self._enter_unmapped(at, engine, mapped)
+        self._add(at, engine, mapped.cycles, mapped.latency_s)
 
     def _enter_unmapped(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
         """Enter which layers have no mapping that fits, and what the first of them would need."""
@@ -414,6 +418,23 @@ class _Ledger:
         self._enter_homes(at, *streamed_bytes(rows, engine))
         if self._alike is None:
             self._enter_times(at, streamed.cycles, streamed.compute_s, streamed.activation_s, streamed.weight_s)
+        self._add(at, engine, streamed.cycles, streamed.latency_s)
+
+    def _add(self, at: Index, engine: ArrayEngine, cycles: Floats, latency_s: Floats) -> None:
+        """Enter what an array's kernel table adds to its layers, and the power of the chip if the profile gives it."""
+        hardware, entry = self._points.engine(engine.name), self._entry(at)
+        if engine.kernels:
+            more = added(self._frame.rows(at), engine, cycles)
+            more_s = more.cycles / hardware.clock_hz
+            self._latency_s[entry] += self._of(at, more_s)
+            latency_s = latency_s + more_s
+            if self._alike is None:
+                self._cycles[at] += more.cycles
+                self._compute_s[at] += (more.cycles - more.call) / hardware.clock_hz
+                self._overhead_s[at] += more.call / hardware.clock_hz
+        if engine.run_mw is not None:
+            self._core_j[entry] += hardware.run_w * self._of(at, latency_s)
+            self._by_power[entry] = True
 
     def _runtimes(self) -> tuple[Ints, Ints, Ints]:
         """Return what runtimes take for themselves, and the image of weights that are copied from flash to run.
@@ -437,10 +458,10 @@ class _Ledger:
         hardware = self._points.engine(engine.name)
         self._latency_s[entry] += self._of(at, ran.latency_s)
         if engine.run_mw is None:
-            prices = np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
-            self._mac_j[entry] += self._of(at, self._column(rows, "macs") * prices) * J_PER_PJ
+            self._mac_j[entry] += self._of(at, self._column(rows, "macs") * self._mac_prices(rows)) * J_PER_PJ
         else:
             self._core_j[entry] += hardware.run_w * self._of(at, ran.latency_s)
+            self._by_power[entry] = True
         self._enter_homes(at, *(self._column(rows, f"{kind}_bytes") for kind in ("ifmap", "filter", "ofmap")))
         if self._alike is None:
             self._enter_times(at, ran.cycles, ran.compute_s, ran.activation_s, ran.weight_s)
@@ -537,7 +558,8 @@ class _Ledger:
     def _access_energy(self, index: int) -> Floats:
         record = self._points.memory(self._names[index])
         read, written = self._traffic[index].sum(axis=1)
-        return np.asarray((read * record.read_pj_per_byte + written * record.write_pj_per_byte) * J_PER_PJ)
+        priced = (read * record.read_pj_per_byte + written * record.write_pj_per_byte) * J_PER_PJ
+        return np.where(self._by_power, 0.0, priced)
 
     def _enter_times(
         self, at: Index, cycles: Floats, compute_s: Floats, activation_s: Floats, weight_s: Floats
@@ -557,6 +579,9 @@ class _Ledger:
             self._traffic[index, READ, IFMAP][entry] += np.where(here, read, 0)
             self._traffic[index, WRITE, OFMAP][entry] += np.where(here, written, 0)
             self._traffic[index, READ, FILTER][entry] += np.where(self._residency.weights.index == index, stored, 0)
+
+    def _mac_prices(self, rows: Sequence[Row]) -> Floats:
+        return np.stack([np.broadcast_to(self._points.mac_pj(row.dtype), (self._points.count,)) for row in rows])
 
     def _column(self, rows: Sequence[Row], name: str) -> Ints:
         return np.array([getattr(row, name) for row in rows], dtype=np.int64)[:, None]

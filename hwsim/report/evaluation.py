@@ -110,7 +110,7 @@ def report_at(costs: Costs, point: int, *, dtype: DType | None = None, waits: bo
     return Report(
         net=workload.graph.name,
         chip=chip.name,
-        runtime=", ".join(engine.runtime for engine in used if isinstance(engine, CoreEngine)),
+        runtime=", ".join(dict.fromkeys(engine.runtime for engine in used if engine.runtime)),
         batch=workload.batch,
         dtype=dtype or stored_dtype(workload),
         objective=costs.objective,
@@ -147,7 +147,7 @@ def stored_dtype(workload: Workload) -> str:
 
 
 def _error_bar(costs: Costs) -> ErrorBar:
-    """Return how far off the prediction may be, where one core runs every layer that has MACs."""
+    """Return how far off the prediction may be, where one engine runs every layer that has MACs."""
     chip = costs.points.chip
     ran = [
         (row.macs, row.dtype, chip.engines[engine])
@@ -156,12 +156,12 @@ def _error_bar(costs: Costs) -> ErrorBar:
     ]
     engines = {engine.name: engine for _, _, engine in ran}
     only = next(iter(engines.values())) if len(engines) == 1 else None
-    if not isinstance(only, CoreEngine):
+    if only is None or not only.kernels:
         return ErrorBar(None, "not validated")
     macs: dict[str, int] = {}
     for count, dtype, _ in ran:
         macs[dtype] = macs.get(dtype, 0) + count
-    return error_bar(chip.name, only.core, only.kernel_table, max(macs, key=lambda dtype: macs[dtype]))
+    return error_bar(chip.name, only.kernel_table.core, only.kernel_table, max(macs, key=lambda dtype: macs[dtype]))
 
 
 def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs: bool) -> tuple[LayerReport, ...]:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from hwsim import __version__
-from hwsim.chip import Chip, CoreEngine, HardwarePoints
+from hwsim.chip import Chip, HardwarePoints
 from hwsim.cost import NOBODY, Costs, cost, lower, natural_dtype
 from hwsim.errors import CostError, UsageError
 from hwsim.graph import DType, Graph
@@ -156,7 +156,7 @@ def fit(
     return Fit(
         net=net.name,
         chip=chip.name,
-        runtime=", ".join(engine.runtime for engine in used if isinstance(engine, CoreEngine)),
+        runtime=", ".join(dict.fromkeys(engine.runtime for engine in used if engine.runtime)),
         batch=batch,
         dtype=first.dtype or "",
         memories=memories,

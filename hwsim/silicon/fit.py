@@ -154,12 +154,12 @@ def _weights(samples: Sequence[Sample]) -> Floats:
     return np.array([counts[key] for key in keys]) ** -0.5
 
 
-def _slope(x: Floats, y: Floats) -> float:
+def slope(x: Floats, y: Floats) -> float:
     """Return the factor that brings x nearest to y."""
     return float(x @ y / np.maximum(x @ x, 1e-300))
 
 
-def _ridge(columns: Floats, weight: Floats, target: Floats, spread: Floats) -> Floats:
+def ridge(columns: Floats, weight: Floats, target: Floats, spread: Floats) -> Floats:
     """Return nonnegative multipliers near one that make weighted columns sum to the target."""
     hold = PRIOR_WEIGHT / spread
     matrix = np.vstack([columns * weight[:, None], np.diag(hold)])
@@ -179,7 +179,7 @@ def _fit_values(result: Fit, one: Bench, relative: Floats, weight: Floats) -> No
             prior = np.where(np.array(NAMES) == name, value, prior)
         inherited = (one in PARENTS) & ~np.isin(NAMES, list(PRIORS.get(one, {})))
         spread = np.where(inherited & (_GROUP == OTHER), LOOSE * _SPREAD, _SPREAD)
-        result.values[one] = prior * _ridge(relative * prior, weight, ones, spread)
+        result.values[one] = prior * ridge(relative * prior, weight, ones, spread)
         result.coefficients[label] = len(NAMES)
         return
     # A table waits for memories as its integer kernels do.
@@ -204,9 +204,9 @@ def _group_scales(relative: Floats, weight: Floats, count: int, *, spread: float
     columns = {1: sums[:, :2].sum(axis=1, keepdims=True), 2: sums[:, :2], 3: sums}[count]
     rest = np.ones(len(sums)) - (sums[:, 2] if count < 3 else 0.0)
     computing = sums[:, :2].sum(axis=1)
-    whole = max(_slope(computing * weight, (np.ones(len(sums)) - sums[:, 2]) * weight), 1e-3)
+    whole = max(slope(computing * weight, (np.ones(len(sums)) - sums[:, 2]) * weight), 1e-3)
     if count == 1:
         return np.array([whole, whole, 1.0])
     centre = np.array([whole, whole, 1.0])[:count]
-    found = centre * _ridge(columns * centre, weight, rest, np.full(count, spread))
+    found = centre * ridge(columns * centre, weight, rest, np.full(count, spread))
     return np.array([*found, *[1.0] * (len(GROUPS) - count)])

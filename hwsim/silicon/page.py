@@ -21,16 +21,21 @@ _MARKED = re.compile(r"(<!-- validate: (?P<what>\w+) -->\n)(.*?)(<!-- end -->)",
 def _counts(found: Checked) -> str:
     rows = measurements()
     known = [row for row in rows if row.net]
-    used = [row.measurement for row in found.rows]
-    names = {row.net_name for row in used}
-    chips, releases = {row.chip for row in used}, {row.runtime for row in used}
-    families = {row.family for row in used}
     return (
-        f"{len(rows)} measured rows; the nets of {len(known)} can be built. Compared are {len(used)} of processor\n"
-        f"cores: {len(names)} nets of {len(families)} families on {len(chips)} chips with {len(releases)} releases.\n"
-        "The others are of NPUs and FPGAs, repeat an older row, contradict themselves, or are of nets\n"
-        "whose layers are not published.\n"
+        f"{len(rows)} measured rows; the nets of {len(known)} can be built. Compared are\n"
+        f"{_used(found, 'core')} of processor cores, and\n"
+        f"{_used(found, 'npu')} of NPUs.\n"
+        "The others are of FPGAs and of chips without a profile, repeat an older row, contradict themselves, or are\n"
+        "of nets whose layers are not published.\n"
     )
+
+
+def _used(found: Checked, engine: str) -> str:
+    used = [row.measurement for row in found.rows if row.measurement.engine == engine]
+    told = [(m.net_name, m.family, m.chip, m.runtime) for m in used]
+    counts = [len(set(values)) for values in zip(*told, strict=True)]
+    nets, families, chips, releases = counts or (0, 0, 0, 0)
+    return f"{len(used)}: {nets} nets of {families} families on {chips} chips with {releases} releases"
 
 
 _SECTIONS: dict[str, Callable[[Checked], str]] = {

@@ -2,7 +2,7 @@
 
     python -m hwsim.silicon.refit hw_profiles
 
-A physical table per core (``kernels/CORE.yaml``), a table of factors per core and library release, and
+A physical table per core and NPU (``kernels/CORE.yaml``), a table of factors for each of its library releases, and
 ``validation.csv``, from which reports take their error bars.
 """
 
@@ -20,9 +20,11 @@ from hwsim.files import write_whole
 from hwsim.silicon.fit import FULL, PARENTS, REFERENCE, Bench, Fit, bench
 from hwsim.silicon.groups import error_bars_csv, errors_of
 from hwsim.silicon.measurements import measurements
+from hwsim.silicon.npu_fit import check_npus
+from hwsim.silicon.npu_tables import write_npu_tables
 from hwsim.silicon.parameters import FILTER_LANES, GROUPS, INNER_LANES, NAMES, STALL, kernel_costs
 from hwsim.silicon.samples import PARALLEL_EFFICIENCY, WEIGHT_REUSE, Sample, samples
-from hwsim.silicon.table_text import folded, inline
+from hwsim.silicon.table_text import folded, inline, table_name
 from hwsim.silicon.validation import Checked, check, measured_rows
 
 # Release -> library as its makers write it, and which cores' tables are written for it.
@@ -30,7 +32,8 @@ ARM = ("cortex-m4", "cortex-m33", "cortex-m7")
 LINUX = ("cortex-a7", "cortex-a35")
 RELEASES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     **{f"x-cube-ai-{r}": (f"X-CUBE-AI {r}", ARM) for r in ("7.1", "7.3", "8.0", "8.1", "9.0", "9.1", "10.0")},
-    "st-edge-ai-3.0": ("ST Edge AI Core 3.0", ARM),
+    "st-edge-ai-2.0": ("ST Edge AI Core 2.0", ("cortex-m55",)),
+    "st-edge-ai-3.0": ("ST Edge AI Core 3.0", (*ARM, "cortex-m55")),
     "st-edge-ai-4.0": ("ST Edge AI Core 4.0", (*ARM, "cortex-m55")),
     "tflm-cmsis-nn": ("TensorFlow Lite for Microcontrollers with CMSIS-NN", (*ARM, "cortex-m55", "cortex-m85")),
     "tflm": ("TensorFlow Lite for Microcontrollers 2.3.1, CMSIS-NN not stated", ("cortex-m4",)),
@@ -52,6 +55,7 @@ BETWEEN: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("x-cube-ai-9.0",),
         "used in MLPerf Tiny by the same submitter with the same settings, which differ from the model zoo's",
     ),
+    "st-edge-ai-2.0": (("st-edge-ai-3.0",), "the release after it"),
     "tflite": (("x-linux-ai-6.1",), "the TensorFlow Lite that it ships"),
 }
 # Cores without a row, or with one: as another core's table times a factor.
@@ -67,10 +71,16 @@ FLOAT_OVER_INT8 = 2.0
 def main(folder: Path) -> None:
     """Fit, and write tables and errors into a folder of profiles."""
     rows = measured_rows()
-    print(f"{len(rows)} rows", file=sys.stderr)
-    found = check(samples(rows), ["family"], progress=lambda text: print(text, file=sys.stderr))
+    _say(f"{len(rows)} rows of cores")
+    found = check(samples(rows), ["family"], progress=_say)
     write_tables(found, folder / "kernels")
-    write_whole(folder / "validation.csv", error_bars_csv(found.rows))
+    npus = check_npus(progress=_say)
+    write_npu_tables(npus, folder / "kernels")
+    write_whole(folder / "validation.csv", error_bars_csv([*found.rows, *npus.rows]))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def write_tables(found: Checked, folder: Path) -> None:
@@ -82,12 +92,6 @@ def write_tables(found: Checked, folder: Path) -> None:
         for core in on:
             name = table_name(core, runtime)
             write_whole(folder / f"{name}.yaml", _release_text(name, core, runtime, library, found))
-
-
-def table_name(core: str, runtime: str) -> str:
-    """Return the name of a release's table on a core: core_library_release."""
-    library, _, release = runtime.rpartition("-")
-    return f"{core}_{library}_{release}" if release[:1].isdigit() else f"{core}_{runtime}"
 
 
 def _base_text(core: str, found: Checked) -> str:

@@ -23,3 +23,9 @@ def folded(key: str, text: str, indent: int = 0) -> list[str]:
     space = " " * indent
     lines = wrap(text, WIDTH - indent, initial_indent=space + "  ", subsequent_indent=space + "  ")
     return [f"{space}{key}: >-", *lines]
+
+
+def table_name(core: str, runtime: str) -> str:
+    """Return the name of a release's table on a core: core_library_release."""
+    library, _, release = runtime.rpartition("-")
+    return f"{core}_{library}_{release}" if release[:1].isdigit() else f"{core}_{runtime}"

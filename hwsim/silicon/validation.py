@@ -7,7 +7,7 @@ family, without its chip, or without its release on its core; that of the family
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import isnan, nan
 from typing import Any, Literal, get_args
@@ -59,6 +59,7 @@ class Validated:
             "parameters": row.parameters,
             "family": row.family,
             "chip": row.chip,
+            "engine": row.engine,
             "core": row.core,
             "runtime": row.runtime,
             "dtype": row.dtype,
@@ -77,12 +78,16 @@ class Checked:
     Attributes:
         samples: The rows as the fit sees them.
         fit: The fit to all of them.
-        rows: How far predictions are off, a row per sample.
+        rows: How far predictions are off: a row per sample, and those joined to them.
     """
 
     samples: Sequence[Sample]
     fit: Fit
     rows: tuple[Validated, ...]
+
+    def joined(self, others: Sequence[Validated]) -> Checked:
+        """Return the same with rows of other engines beside its own."""
+        return replace(self, rows=(*self.rows, *others))
 
 
 def measured_rows() -> list[Measurement]:

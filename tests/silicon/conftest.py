@@ -2,6 +2,7 @@
 
 import pytest
 
+from hwsim.silicon.npu_fit import check_npus
 from hwsim.silicon.samples import samples
 from hwsim.silicon.validation import check, measured_rows
 
@@ -9,3 +10,8 @@ from hwsim.silicon.validation import check, measured_rows
 @pytest.fixture(scope="session")
 def found():
     return check(samples(measured_rows()))
+
+
+@pytest.fixture(scope="session")
+def npus():
+    return check_npus()

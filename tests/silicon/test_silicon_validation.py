@@ -14,6 +14,7 @@ from hwsim.report import evaluate
 from hwsim.silicon import measurements
 from hwsim.silicon.groups import aimed_sets, by_chip_and_release, error_bars_csv, errors_of
 from hwsim.silicon.memory import memory_rows
+from hwsim.silicon.npu_tables import write_npu_tables
 from hwsim.silicon.page import filled, read_page
 from hwsim.silicon.refit import write_tables
 from hwsim.silicon.tables import groups_table, memory_errors, sets_table, worst_table
@@ -67,19 +68,22 @@ def test_the_shipped_error_is_that_of_evaluate(found):
         assert latency_s == pytest.approx(m.latency_ms / 1e3 * (1 + row.shipped_error))
 
 
-def test_shipped_tables_are_those_of_the_fit(found, tmp_path):
+def test_shipped_tables_are_those_of_the_fit(found, npus, tmp_path):
     write_tables(found, tmp_path)
+    write_npu_tables(npus, tmp_path)
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     shipped = data_folder("hw_profiles") / "kernels"
     assert len(written) > 50
     for name, text in written.items():
         assert (shipped / name).read_text(encoding="utf-8") == text, "run python -m hwsim.silicon.refit hw_profiles"
-    assert (data_folder("hw_profiles") / "validation.csv").read_text(encoding="utf-8") == error_bars_csv(found.rows)
+    assert (data_folder("hw_profiles") / "validation.csv").read_text(encoding="utf-8") == error_bars_csv(
+        [*found.rows, *npus.rows]
+    )
 
 
-def test_the_page_shows_what_is_validated(found):
+def test_the_page_shows_what_is_validated(found, npus):
     text = read_page(PAGE)
-    assert filled(text, found) == text, "hwsim validate --page docs/validation.md"
+    assert filled(text, found.joined(npus.rows)) == text, "hwsim validate --page docs/validation.md"
 
 
 def test_a_page_needs_marks():
