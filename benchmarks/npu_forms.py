@@ -72,7 +72,7 @@ def overlapped(samples: Sequence[NpuSample]) -> tuple[Floats, Floats]:
         kept[longest != 0, :3] = 0
         kept[longest != 1, 3] = 0
         kept[longest != 2, 4] = 0
-        return kept.sum(axis=0)
+        return np.asarray(kept.sum(axis=0))
 
     def rest(sample: NpuSample) -> float:
         others = [name for name in ARRAY_NAMES if name not in ("conv", "pointwise", "depthwise", "stream", "call")]
@@ -113,7 +113,7 @@ def _by_macs(sample: NpuSample) -> Floats:
         if row.nest is not None:
             kind = KINDS[row.kind]
             features[PACES[kind], 0 if kind < 2 else 1] += row.macs / 288
-    return features
+    return np.asarray(features)
 
 
 def _layers(sample: NpuSample) -> Floats:
