@@ -2,7 +2,8 @@
 
 import pytest
 
-from hwsim.chip import ArrayEngine, load_chip
+from hwsim.chip import ArrayEngine, HardwarePoints, load_chip
+from hwsim.cost import cost, lower, totals
 from hwsim.errors import ChipError, CostError, UsageError
 from hwsim.graph import GraphBuilder
 from hwsim.report import evaluate
@@ -117,3 +118,12 @@ def test_a_table_of_an_array_has_to_be_there(chip):
 def test_shipped_chips_run_with_their_npu_or_without(name, without):
     assert any(isinstance(engine, ArrayEngine) for engine in load_chip(name).engines)
     assert not any(isinstance(engine, ArrayEngine) for engine in load_chip(name, runtime=without).engines)
+
+
+def test_totals_are_the_sums_of_layers(chip, net):
+    found = chip("kernels: {lib: npu_lib}\n    run_mw: 20")
+    points, workload = HardwarePoints.of(found, {"sram.bytes_per_cycle": [1, 4, 1024]}), lower(net, dtype="int8")
+    layers, sums = cost(workload, points), totals(workload, points)
+    assert sums.latency_s == pytest.approx(layers.latency_s.sum(axis=0))
+    assert sums.energy_parts_j.sum(axis=0) == pytest.approx(layers.energy_j.sum(axis=(0, 1)))
+    assert layers.energy_j.sum(axis=(0, 1)) == pytest.approx(20e-3 * layers.latency_s.sum(axis=0))
