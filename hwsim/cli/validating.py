@@ -13,6 +13,7 @@ from hwsim.cli.terminal import progress, show_facts, show_table
 from hwsim.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from hwsim.silicon.energy import EnergyRow
     from hwsim.silicon.validation import Checked, Validated
 
 
@@ -36,6 +37,7 @@ def validate(
 ) -> None:
     """Compare predictions with published measurements, fitted to and left out of the fit."""
     from hwsim.files import check_writable, write_whole
+    from hwsim.silicon.energy import energy_rows
     from hwsim.silicon.export import checked_json
     from hwsim.silicon.npu_fit import check_npus
     from hwsim.silicon.page import filled, read_page
@@ -55,13 +57,14 @@ def validate(
         stage("costing the measured nets")
         found = check(samples(measured_rows()), progress=stage).joined(check_npus(progress=stage).rows)
         chosen = _chosen(found, chips, runtime)
+        energies = energy_rows(progress=stage)
         if page is not None:
             write_whole(page, filled(text, found))
         if json is not None:
-            write_whole(json, checked_json(chosen))
+            write_whole(json, checked_json(chosen, energies))
         stage("drawing")
         _draw(chosen, plot, residuals)
-    _print(chosen, printed, whole=len(chosen) == len(found.rows))
+    _print(chosen, energies, printed, whole=len(chosen) == len(found.rows))
 
 
 def _chosen(found: Checked, chips: str, runtime: str | None) -> list[Validated]:
@@ -93,12 +96,13 @@ def _draw(rows: list[Validated], plot: Path | None, residuals: Path | None) -> N
         save(plot_residuals(rows), residuals)
 
 
-def _print(rows: list[Validated], form: Format, *, whole: bool) -> None:
+def _print(rows: list[Validated], energies: list[EnergyRow], form: Format, *, whole: bool) -> None:
     from hwsim.report.export import rows_csv
     from hwsim.report.render import latex_table, markdown_table
+    from hwsim.silicon.energy import energy_errors
     from hwsim.silicon.export import checked_json
     from hwsim.silicon.groups import aimed_sets, by_chip_and_release
-    from hwsim.silicon.tables import groups_table, sets_table
+    from hwsim.silicon.tables import energy_table, groups_table, sets_table
 
     table = groups_table(by_chip_and_release(rows))
     match form:
@@ -108,10 +112,13 @@ def _print(rows: list[Validated], form: Format, *, whole: bool) -> None:
             if whole:
                 show_table(sets_table(aimed_sets(rows)))
                 print()
+                show_table(energy_table(energy_errors(energies)))
+                print()
             show_facts(
                 [
                     ("fitted", "the shipped kernel tables, which were fitted to these rows"),
                     ("left out", "a fit that has not seen the net's family (or the chip, or the release on that core)"),
+                    ("energy", "as shipped; run power of the other rounds by itself, and times the shipped latency"),
                     ("error", "predicted over measured latency, less one; MAPE its mean size, p90 its 90th percentile"),
                 ]
             )
@@ -122,4 +129,4 @@ def _print(rows: list[Validated], form: Format, *, whole: bool) -> None:
         case Format.CSV:
             print(rows_csv([row.record() for row in rows]), end="")
         case Format.JSON:
-            print(checked_json(rows), end="")
+            print(checked_json(rows, energies), end="")

@@ -13,16 +13,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hwsim.errors import UsageError
-from hwsim.plot.palette import FAINT_INK, INK, PALE, SERIES
+from hwsim.plot.palette import FAINT_INK, INK, NAVY, PALE, SERIES
 from hwsim.plot.sheet import SMALL_PT, label, sheet, style
 from hwsim.report.words import percent, scaled
 from hwsim.silicon.validation import Validated, Way
 
 HEIGHT_IN, ROW_IN, HEAD_IN = 4.2, 0.15, 1.1
 BAND = 0.25
-# A colour and a mark per core, and one for any other.
-CORES = ("cortex-m0plus", "cortex-m4", "cortex-m33", "cortex-m7", "cortex-a7", "cortex-a35")
-MARKS = "osD^vP*"
+# A colour and a mark per core, one for all NPUs, and one for any other core.
+NPU = "NPU"
+CORES = ("cortex-m0plus", "cortex-m4", "cortex-m33", "cortex-m7", "cortex-a7", "cortex-a35", NPU)
+MARKS = "osD^vPX*"
+_COLORS = (*SERIES[:-1], NAVY, SERIES[-1])
 
 
 @style()
@@ -49,7 +51,7 @@ def plot_validation(rows: Sequence[Validated], ax: Axes | None = None) -> Axes:
     axes.fill_between(line, line * (1 - BAND), line * (1 + BAND), color=PALE, linewidth=0, zorder=0)
     axes.plot(line, line, color=FAINT_INK, linewidth=0.6, zorder=1)
     for core in _cores(shown):
-        at = [index for index, row in enumerate(shown) if row.measurement.core == core]
+        at = [index for index, row in enumerate(shown) if _unit(row) == core]
         axes.plot(measured[at], predicted[at], _mark(core), **_look(core))
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -90,7 +92,7 @@ def plot_residuals(rows: Sequence[Validated], way: Way = "family", ax: Axes | No
     axes = paper.axes
     axes.axvline(0, color=INK, linewidth=0.6)
     for core in _cores(shown):
-        here = [row for row in shown if row.measurement.core == core]
+        here = [row for row in shown if _unit(row) == core]
         lines = [nets.index((row.measurement.family, _net(row))) for row in here]
         axes.plot([100 * row.left_out_errors[way] for row in here], lines, _mark(core), **_look(core))
     axes.set_yticks(range(len(nets)), [label(name, 40) for _, name in nets], fontsize=SMALL_PT)
@@ -121,15 +123,19 @@ def _net(row: Validated) -> str:
     return row.measurement.net_name.removesuffix("()")
 
 
+def _unit(row: Validated) -> str:
+    return NPU if row.measurement.engine == "npu" else row.measurement.core
+
+
 def _cores(rows: Sequence[Validated]) -> list[str]:
-    return sorted({row.measurement.core for row in rows}, key=lambda core: (_place(core), core))
+    return sorted({_unit(row) for row in rows}, key=lambda core: (_place(core), core))
 
 
 def _legend(rows: Sequence[Validated]) -> tuple[list[Artist], list[str]]:
-    """Return a mark per core, and the core with how many rows it has."""
+    """Return a mark per core, and one of NPUs, with how many rows it has."""
     cores = _cores(rows)
     marks: list[Artist] = [Line2D([], [], marker=_mark(core), **_look(core)) for core in cores]
-    return marks, [f"{core} ({sum(row.measurement.core == core for row in rows)})" for core in cores]
+    return marks, [f"{core} ({sum(_unit(row) == core for row in rows)})" for core in cores]
 
 
 def _place(core: str) -> int:
@@ -141,5 +147,5 @@ def _mark(core: str) -> str:
 
 
 def _look(core: str) -> dict[str, Any]:
-    color = SERIES[_place(core)]
+    color = _COLORS[_place(core)]
     return {"color": color, "linestyle": "", "markersize": 3, "markeredgewidth": 0, "alpha": 0.75}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from hwsim.errors import UsageError
 from hwsim.report.render import markdown_table
+from hwsim.silicon.energy import energy_errors, energy_rows
 from hwsim.silicon.groups import aimed_sets, by_chip_and_release
 from hwsim.silicon.measurements import measurements
 from hwsim.silicon.memory import memory_rows
-from hwsim.silicon.tables import groups_table, memory_errors, memory_table, sets_table, worst_table
+from hwsim.silicon.tables import energy_table, groups_table, memory_errors, memory_table, sets_table, worst_table
 from hwsim.silicon.validation import Checked
 
 WORST = 25
@@ -42,6 +43,7 @@ _SECTIONS: dict[str, Callable[[Checked], str]] = {
     "counts": _counts,
     "sets": lambda found: markdown_table(sets_table(aimed_sets(found.rows))),
     "groups": lambda found: markdown_table(groups_table(by_chip_and_release(found.rows))),
+    "energy": lambda _: markdown_table(energy_table(energy_errors(energy_rows()))),
     "memory": lambda _: markdown_table(memory_table(memory_errors(memory_rows()))),
     "worst": lambda found: markdown_table(worst_table(found.rows, WORST)),
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwsim.report.table import Column, Table
 from hwsim.report.words import MISSING, scaled
+from hwsim.silicon.energy import MAPE_AIM, P90_AIM, EnergyErrors
 from hwsim.silicon.groups import ANY, AimedSet, Group
 from hwsim.silicon.memory import MemoryRow
 from hwsim.silicon.validation import Validated
@@ -120,6 +121,30 @@ def memory_table(errors: Iterable[MemoryErrors]) -> Table:
         ]
         for one in errors
     ]
+    return Table(columns, rows)
+
+
+def energy_table(errors: Iterable[EnergyErrors]) -> Table:
+    """Return a row per chip whose energy is aimed at, and one of them all."""
+    names = ("n", "rounds", "as shipped", "power alone", "left out", "bias", "p90")
+    columns = (
+        Column("energy"),
+        *(Column(name, numeric=True) for name in names),
+        Column("worst row", overflow="middle", drop=1),
+    )
+    rows = []
+    for one in errors:
+        worst = one.worst.measurement
+        shares = (one.shipped_mape, one.power_mape, one.mape, one.bias, one.p90)
+        rows.append(
+            [
+                f"all (aims: {100 * MAPE_AIM:g} %, p90 {100 * P90_AIM:g} %)" if one.chip == "*" else one.chip,
+                str(one.n),
+                str(one.rounds),
+                *(_share(share, signed=index == 3) for index, share in enumerate(shares)),
+                f"{worst.net_name.removesuffix('()')}, {worst.round} {_share(one.worst.left_out_error, signed=True)}",
+            ]
+        )
     return Table(columns, rows)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hwsim.silicon import npu_fit, validation
+from hwsim.silicon import energy, npu_fit, validation
 from hwsim.silicon.samples import samples
 
 
@@ -20,6 +20,8 @@ def validate(hwsim, monkeypatch, found):
     """The command with the fits already made."""
     monkeypatch.setattr(validation, "check", lambda *args, **options: found)
     monkeypatch.setattr(npu_fit, "check_npus", lambda **options: npu_fit.NpusChecked({}, (), ()))
+    few = [row for row in energy.energy_measurements() if row.chip == "efr32mg24"]
+    monkeypatch.setattr(energy, "energy_measurements", lambda: few)
     return lambda *words: hwsim("validate", *words)
 
 
@@ -67,6 +69,8 @@ def test_rows_for_machines(validate, tmp_path, found):
     assert float(rows[0]["error_without_family"]) == pytest.approx(first["error_without_family"])
     assert {one["left_out"] for one in told["sets"]} == {"family", "chip", "release"}
     assert any(row["error_without_chip"] is None for row in told["rows"])
+    assert [(one["chip"], one["n"]) for one in told["energy"]] == [("efr32mg24", 8), ("*", 8)]
+    assert told["energy_rows"][0]["predicted_j"] > 0
 
 
 def test_pictures_and_pages_are_written(validate, tmp_path):
