@@ -62,7 +62,7 @@ class KernelCost(_Model):
     cycles_per_weight_byte: float = Field(0.0, ge=0, allow_inf_nan=False, description="Per byte of weights and biases.")
     cycles_per_call: float = Field(0.0, ge=0, allow_inf_nan=False, description="Per layer.")
     cycles_per_array_cycle: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="On an array: per cycle of its mapping, or of its vector lanes."
+        1.0, gt=0, allow_inf_nan=False, description="On an array: per cycle of its mapping."
     )
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
+from hwsim.cost.array_kernels import pace
 from hwsim.cost.array_time import Moves, Rates, Times, buffer_names, prices_of, times_of
 from hwsim.cost.blocks import Blocks
 from hwsim.cost.choosing import choose
@@ -266,9 +267,9 @@ def layer_setup(setup: ArraySetup, share: float | None, image: float) -> ArraySe
     return replace(setup, sparsity=sparsity, image_rate=image)
 
 
-# Nest, dtype, whether the filter is an activation, its share of bytes in code where its values decide that, and the
-# bytes of the ifmap that come in a cycle where it is an image.
-Layer = tuple[Nest, str, bool, float | None, float]
+# Nest, dtype, whether the filter is an activation, its share of bytes in code where its values decide that, the
+# bytes of the ifmap that come in a cycle where it is an image, and cycles per cycle of a mapping.
+Layer = tuple[Nest, str, bool, float | None, float, float]
 
 
 def map_layers(
@@ -287,7 +288,14 @@ def map_layers(
         Arrays of shape [layer, point].
     """
     keys = [
-        (row.nest, row.dtype, row.activation_filter, filter_share(row, engine), image_rate(row, engine))
+        (
+            row.nest,
+            row.dtype,
+            row.activation_filter,
+            filter_share(row, engine),
+            image_rate(row, engine),
+            pace(row, engine),
+        )
         for row in layers
         if row.nest is not None
     ]
@@ -375,7 +383,7 @@ def _space(
 ) -> Space:
     """Return the candidates of layers end to end."""
     sets = []
-    for nest, _, from_activations, share, image in layers:
+    for nest, _, from_activations, share, image, _ in layers:
         mine = replace(prices, together=prices.together or from_activations)
         sets.append(candidates(nest, layer_setup(setup, share, image), mine))
     lengths = np.array([len(found) for found in sets])
@@ -389,8 +397,9 @@ def _space(
     ifmap, filter_, ofmap = flows.ifmap, flows.filter, flows.ofmap
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
     outputs = np.array([nest.ofmap_elements for nest, *_ in layers])[owner]
+    paces = np.array([paced for *_, paced in layers])[owner]
     moves = Moves(
-        cycles=array_cycles(table, outputs, np.array(macs_per_cycle)[dtype], setup),
+        cycles=array_cycles(table, outputs, np.array(macs_per_cycle)[dtype], setup) * paces,
         reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
         writes=(ofmap + table.psum_out_bytes).astype(np.float64),
         stored=np.where(together, 0.0, filter_),

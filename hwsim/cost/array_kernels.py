@@ -1,11 +1,10 @@
-"""What a runtime's kernel table adds to an array's layers: set-up, streaming, and cycles beyond those of the mapping.
+"""What a runtime's kernel table says of an array's layers: the pace of its mappings, set-up, and streaming.
 
 An array's mapping says how many cycles its PEs need; measured silicon needs more, for reasons that no published
 document gives. Where a profile names a kernel table for its array, that table says how much, as it does for a core:
 
-    cycles = mapping's cycles · cycles_per_array_cycle + Σ coefficient · quantity
-
-Nothing hides what is added. The mapping is chosen without it.
+    cycles = mapping's cycles · cycles_per_array_cycle          within the time of the mapping
+           + Σ coefficient · quantity                           on top of it: nothing hides what is added
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Cycles that a table adds; arrays that broadcast as [layer, point].
+    """Cycles that a table adds on top of a mapping, or of the vector lanes; arrays of shape [layer, 1].
 
     Attributes:
         cycles: All of them.
@@ -36,13 +35,24 @@ class Added:
     call: Floats
 
 
-def added(layers: Sequence[Row], engine: ArrayEngine, cycles: Floats) -> Added:
+def pace(row: Row, engine: ArrayEngine) -> float:
+    """Return the cycles that a cycle of a layer's mapping takes; 1 where the array has no table.
+
+    Raises:
+        CostError: The kernel table has no entry for the layer's kind and dtype.
+    """
+    if not engine.kernels:
+        return 1.0
+    where = f"layer {row.layer.name!r}"
+    return engine.kernel_table.cost(row.dtype, row.kind, where=where, variant=row.variant).cycles_per_array_cycle
+
+
+def added(layers: Sequence[Row], engine: ArrayEngine) -> Added:
     """Return what an array's kernel table adds to its layers.
 
     Args:
         layers: The layers.
         engine: The array; it has a table.
-        cycles: Cycles of their mappings, or of the vector lanes, shape [layer, point].
 
     Raises:
         CostError: The kernel table has no entry for a layer's kind and dtype.
@@ -51,12 +61,4 @@ def added(layers: Sequence[Row], engine: ArrayEngine, cycles: Floats) -> Added:
     # What is addressed in place takes no time at all.
     takes = np.array([not row.view for row in layers])[:, None]
     terms = quantities(layers, table) * coefficients(layers, table) * takes
-    pace = np.array(
-        [
-            table.cost(
-                row.dtype, row.kind, where=f"layer {row.layer.name!r}", variant=row.variant
-            ).cycles_per_array_cycle
-            for row in layers
-        ]
-    )[:, None]
-    return Added(cycles * (pace - 1) + terms.sum(axis=1, keepdims=True), terms[:, -1:])
+    return Added(terms.sum(axis=1, keepdims=True), terms[:, -1:])

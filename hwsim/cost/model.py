@@ -375,7 +375,7 @@ class _Ledger:
                 self._memory_s[self._names.index(name)][at] = busy_s
         else:
             self._enter_unmapped(at, engine, mapped)
-        self._add(at, engine, mapped.cycles, mapped.latency_s)
+        self._add(at, engine, mapped.latency_s)
 
     def _enter_unmapped(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
         """Enter which layers have no mapping that fits, and what the first of them would need."""
@@ -418,13 +418,13 @@ class _Ledger:
         self._enter_homes(at, *streamed_bytes(rows, engine))
         if self._alike is None:
             self._enter_times(at, streamed.cycles, streamed.compute_s, streamed.activation_s, streamed.weight_s)
-        self._add(at, engine, streamed.cycles, streamed.latency_s)
+        self._add(at, engine, streamed.latency_s)
 
-    def _add(self, at: Index, engine: ArrayEngine, cycles: Floats, latency_s: Floats) -> None:
+    def _add(self, at: Index, engine: ArrayEngine, latency_s: Floats) -> None:
         """Enter what an array's kernel table adds to its layers, and the power of the chip if the profile gives it."""
         hardware, entry = self._points.engine(engine.name), self._entry(at)
         if engine.kernels:
-            more = added(self._frame.rows(at), engine, cycles)
+            more = added(self._frame.rows(at), engine)
             more_s = more.cycles / hardware.clock_hz
             self._latency_s[entry] += self._of(at, more_s)
             latency_s = latency_s + more_s

@@ -29,6 +29,8 @@ from hwsim.units import HZ_PER_MHZ, S_PER_MS
 
 Floats = npt.NDArray[np.float64]
 SPREAD = np.array([parameter.spread for parameter in ARRAY_PARAMETERS])
+# No mapping runs in fewer cycles than it has.
+FLOOR = np.array([float(any(name == PACE for _, name in parameter.feeds)) for parameter in ARRAY_PARAMETERS])
 # With a factor per group the last, of streaming, is of weights: no parameter of an array follows it.
 MOST_FACTORS = 2
 
@@ -185,7 +187,7 @@ def fit_npu(npu: Npu, samples: Sequence[NpuSample], *, count: int | None = None)
         scale = np.array([result.factor(name) for name in runtime])
         columns = np.einsum("rpg,rg->rp", features, scale)
         own = (runtime == npu.reference) | (count == len(prior))
-        result.values[:] = _values(prior, count, columns[own], rest[own], weight[own])
+        result.values[:] = np.maximum(_values(prior, count, columns[own], rest[own], weight[own]), FLOOR)
         for name in sorted(set(runtime.tolist()) - {npu.reference}):
             at = runtime == name
             groups = np.einsum("rpg,p->rg", features[at], result.values)

@@ -127,9 +127,9 @@ NPUS: tuple[Npu, ...] = (
         "ne16",
         "gap9",
         {
-            "conv": 1.5,
-            "pointwise": 1.5,
-            "depthwise": 2.0,
+            "conv": 2.0,
+            "pointwise": 2.0,
+            "depthwise": 3.0,
             "stream": 0.06,
             "vector": 0.06,
             "multiply": 1.0,
@@ -139,7 +139,7 @@ NPUS: tuple[Npu, ...] = (
         },
         "gapflow",
         {"gapflow": "GAPflow (NNTool and AutoTiler)"},
-        "two thirds of the array's peak, half of it in depthwise layers; sixteen bytes of a tensor per cycle; four "
+        "half of the array's peak, a third of it in depthwise layers; sixteen bytes of a tensor per cycle; four "
         "thousand cycles to configure NE16 and DMA, and to fork and join",
     ),
     Npu(
