@@ -10,6 +10,7 @@ import numpy as np
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, Operand
 from hwsim.cost.array import array_cycles, array_setup, layer_setup, macs_per_pe
+from hwsim.cost.array_kernels import pace
 from hwsim.cost.array_time import buffer_names
 from hwsim.cost.costs import Costs
 from hwsim.cost.hooks import coded
@@ -47,7 +48,7 @@ class Replayed:
 
     Attributes:
         chosen: The choices.
-        cycles: Cycles of the array.
+        cycles: Cycles of the array, at the pace of its kernel table where it has one.
         tile_bytes: What each operand takes of its buffer, copies included; those without a buffer are left out [B].
         home_bytes: Bytes between homes and chip: ``ifmap``, ``filter``, ``ofmap``, ``psum_in`` and ``psum_out``.
         buffer_bytes: Bytes read from and written to each tile buffer, by name.
@@ -56,7 +57,7 @@ class Replayed:
     """
 
     chosen: Chosen
-    cycles: int
+    cycles: float
     utilization: float
     tile_bytes: dict[str, int]
     home_bytes: dict[str, int]
@@ -113,7 +114,7 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
     held = zip(OPERANDS, setup.buffers, strict=True)
     rate = macs_per_pe(engine, row.dtype)
     outputs = np.array([row.nest.ofmap_elements])
-    cycles = int(array_cycles(one, outputs, np.array([rate]), setup)[0])
+    cycles = float(array_cycles(one, outputs, np.array([rate]), setup)[0]) * pace(row, engine)
     return Replayed(
         chosen=chosen,
         cycles=cycles,

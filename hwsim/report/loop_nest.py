@@ -90,9 +90,8 @@ def loop_nest(row: Row, engine: ArrayEngine, chip: Chip, done: Replayed) -> list
     extents, tiles = nest.extents, done.chosen.tiles
     laid = spatial(nest, dataflow, *_part(engine, done), {**extents, **tiles})
     shape = " ".join(f"{dim}{extents[dim]}" for dim in DIMS if extents[dim] > 1)
-    lines = [
-        f"{row.layer.name}: {row.kind} {shape}, {scaled(row.macs, 'MAC')}, {done.cycles:,} cycles, {dataflow.name}"
-    ]
+    work = f"{scaled(row.macs, 'MAC')}, {round(done.cycles):,} cycles"
+    lines = [f"{row.layer.name}: {row.kind} {shape}, {work}, {dataflow.name}"]
     moved = ", ".join(f"{name} {human_bytes(count)}" for name, count in done.home_bytes.items() if count)
     lines.append(f"{' ' * INDENT}{', '.join(engine.homes(chip))}: {moved}")
     depth = 2

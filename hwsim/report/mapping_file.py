@@ -54,7 +54,7 @@ class LayerMapping(_Model):
     kept: Literal["ifmap", "filter", ""] = ""
     tile: Loops
     array: tuple[Extent, Extent] | None = None
-    cycles: Count | None = None
+    cycles: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     tile_bytes: dict[str, Count] | None = None
     home_bytes: dict[str, Count] | None = None
     buffer_bytes: dict[str, tuple[Count, Count]] | None = None
@@ -133,6 +133,8 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     if isinstance(value, str):
         # Words that some YAML would take for something else (no, null, N) are quoted like any odd name.
         return value if PLAIN.fullmatch(value) and value.lower() not in NOT_WORDS else _quoted(value)
@@ -217,6 +219,7 @@ def replayed(
         for name in ("cycles", "tile_bytes", "home_bytes", "buffer_bytes"):
             said, comes_to = getattr(layer, name), getattr(done, name)
             if said is not None and said != comes_to:
+                said, comes_to = (_flow(amount) for amount in (said, comes_to))
                 raise UsageError(
                     f"{where}: {name} = {said}, and on {chip.name} the mapping comes to {comes_to}; leave the line "
                     f"out, or give the chip it was made for ({file.chip})"

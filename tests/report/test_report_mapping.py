@@ -50,10 +50,12 @@ def test_a_chosen_mapping_replayed_comes_to_what_the_report_has(name, objective,
     homes = [names.index(home) for home in costs.mapped_engine.homes(chip)]
     chosen = chosen_mappings(costs, 0)
     assert len(chosen) == 4
+    # What a kernel table adds to a layer by the call is not its mapping's.
+    own = dict(zip(costs.mapped_layers.tolist(), costs.mapped.cycles[:, 0], strict=True))
     for index, one in chosen.items():
         done = replay(workload.rows[index], costs.mapped_engine, chip, one)
-        assert done.cycles == costs.cycles[index, 0]
-        assert done.utilization == pytest.approx(costs.utilization[index, 0])
+        assert done.cycles == own[index] <= costs.cycles[index, 0]
+        assert done.utilization == pytest.approx(costs.utilization[index, 0] * costs.cycles[index, 0] / own[index])
         assert sum(done.home_bytes.values()) == costs.traffic_bytes[homes, ..., index, 0].sum()
         for buffer, moved in done.buffer_bytes.items():
             assert list(moved) == costs.traffic_bytes[names.index(buffer), ..., index, 0].sum(axis=1).tolist()
