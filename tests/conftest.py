@@ -20,6 +20,11 @@ def data_folder():
     return DATA
 
 
+@pytest.fixture(scope="session")
+def npu_file():
+    return DATA / "toy_npu.yaml"
+
+
 @pytest.fixture
 def npu():
     return load_chip(DATA / "toy_npu.yaml")

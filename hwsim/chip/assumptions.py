@@ -96,6 +96,8 @@ def _array_defaults(engine: ArrayEngine, chip: ChipFields) -> list[str]:
         lines.append(f"{engine.name}: {engine.cols} elementwise operations per cycle (one per column)")
     if "psum_bytes" not in engine.model_fields_set:
         lines.append(f"{engine.name}: psums of {engine.psum_bytes} bytes")
+    if "inter_layer" not in engine.model_fields_set:
+        lines.append(f"{engine.name}: nothing stays on chip between layers")
     if "macs_per_pe" not in engine.model_fields_set:
         lines.append(f"{engine.name}: one int8 MAC per PE and cycle")
     return lines

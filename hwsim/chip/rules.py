@@ -116,6 +116,7 @@ def _engine_problems(data: Fields, key: Key, engine: Fields) -> list[Problem]:
     if engine.get("kind") == "array":
         buffers = _buffers([memory for _, memory in memories])
         problems += _buffer_problems(at, buffers, where)
+        problems += _inter_layer_problems((*key, "inter_layer"), engine, memories, where)
     homes = [(index, memory) for index, memory in memories if memory not in buffers]
     for contents in ("weights", "activations"):
         if homes and not problems and not any(_may_hold(memory, contents) for _, memory in homes):
@@ -138,6 +139,22 @@ def _buffer_problems(at: Key, buffers: Sequence[Fields], where: str) -> list[Pro
         return []
     told = ", ".join(f"{name} {mode}" for name, mode in modes.items())
     return [(at, f"{where}.memories: tile buffers beside each other need the same transfers; these have: {told}")]
+
+
+def _inter_layer_problems(at: Key, engine: Fields, memories: Sequence[tuple[int, Fields]], where: str) -> list[Problem]:
+    """Return a line where tensors are to stay in a buffer, and no buffer holds both ends of a layer."""
+    if not engine.get("inter_layer"):
+        return []
+    if engine.get("run_mw") is not None or engine.get("kernels"):
+        return [(at, f"{where}.inter_layer: not beside run_mw or kernels, which were measured layer by layer")]
+    told = [(memory["name"], held if _is_words(held := memory.get("operands")) else None) for _, memory in memories]
+    found = tile_buffers(told)
+    if found.get("ifmap") is not None and found.get("ifmap") == found.get("ofmap"):
+        return []
+    names = {operand: found.get(operand, "none") for operand in ("ifmap", "ofmap")}
+    held = ", ".join(f"{operand} in {name}" for operand, name in names.items())
+    sentence = f"{where}.inter_layer: needs one tile buffer that holds ifmap and ofmap; this has {held}"
+    return [(at, sentence)]
 
 
 def _dataflow_problems(key: Key, flows: Any, where: str) -> list[Problem]:

@@ -29,6 +29,7 @@ StageKind = Literal["macs", "elementwise", "multiply", "activation", "pool", "gl
 BlockDim = Literal["K", "P", "Q"]
 BlockOperand = Literal["ifmap", "ofmap"]
 Preference = Literal["macs", "fetches", "small_blocks"]
+InterLayer = Literal["resident", "fused"]
 MemoryKind = Literal["sram", "tcm", "cache", "flash", "dram"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -256,6 +257,13 @@ class ArrayEngine(_Engine):
         description="How an operand is coded at home: bytes over plain bytes, or run_length (pairs of a 5-bit run of "
         "zeros and a word, packed into 64 bits), or golomb_rice (of filters: by the values of each layer's weights, "
         "plain where the net has none); buffers hold it plain; default: plain.",
+    )
+
+    inter_layer: tuple[InterLayer, ...] = Field(
+        (),
+        description="What it does between layers. resident: tensors stay in the tile buffer of ifmap and ofmap while "
+        "there is room; fused: elementwise layers are done on an ofmap as it leaves; default: nothing, every layer "
+        "takes its ifmap from home and brings its ofmap there.",
     )
 
     @field_validator("coded")

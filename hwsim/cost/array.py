@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, rate_dtype
 from hwsim.cost.array_kernels import pace
-from hwsim.cost.array_time import Moves, Rates, Times, buffer_names, prices_of, times_of
+from hwsim.cost.array_time import OBJECTIVES, Moves, Rates, Times, buffer_names, objective_of, prices_of, times_of
 from hwsim.cost.blocks import Blocks
 from hwsim.cost.choosing import choose
 from hwsim.cost.differences import absorbed
 from hwsim.cost.hooks import coded
+from hwsim.cost.kept import AS_ALONE, Variant
 from hwsim.cost.nest import Nest
 from hwsim.cost.preferences import preferred
 from hwsim.cost.residency import Residency
@@ -44,7 +45,8 @@ class Flows:
         psum_in: Psums read from the activations' home; ``psum_out`` likewise written.
         ifmap_read: Bytes of the ifmap read from its buffer; ``ifmap_written`` likewise written.
         filter_read: Of the filter; ``filter_written`` likewise.
-        ofmap_read: What leaves the ofmap's buffer for good; ``ofmap_written`` what was written there of it.
+        ofmap_read: What leaves the ofmap's buffer for good; ``ofmap_written`` what was written there of it, and what
+            stays there as finished elements.
         psum_read: All that comes and goes before; ``psum_written`` likewise.
         macs_done: MACs that take their cycle.
         macs_priced: MACs that take energy.
@@ -71,24 +73,31 @@ class Flows:
     ofmap_tile: Ints
 
     @classmethod
-    def of(cls, table: Candidates, ofmap_bytes: Ints) -> Flows:
-        """Return the flows of candidates whose layers have so many bytes of ofmap."""
+    def of(cls, table: Candidates, home_reads: Ints, buffer_reads: Ints) -> Flows:
+        """Return the flows of candidates.
+
+        Args:
+            table: The candidates.
+            home_reads: What layers fused to each read besides from the activations' home.
+            buffer_reads: Likewise from the buffer.
+        """
         traffic = {operand: operand_traffic(table, operand) for operand in OPERANDS}
         read, written = traffic["ofmap"]
+        finished = table.ofmap_read_bytes + table.kept_ofmap_bytes
         return cls(
-            ifmap=coded(table.ifmap_bytes, table.ifmap_coded),
+            ifmap=coded(table.ifmap_bytes, table.ifmap_coded) + coded(home_reads, table.ifmap_coded),
             filter=coded(table.filter_bytes, table.filter_coded),
-            ofmap=coded(ofmap_bytes, table.ofmap_coded),
+            ofmap=coded(table.ofmap_bytes, table.ofmap_coded),
             psum_in=table.psum_in_bytes,
             psum_out=table.psum_out_bytes,
-            ifmap_read=traffic["ifmap"][0],
+            ifmap_read=traffic["ifmap"][0] + buffer_reads,
             ifmap_written=traffic["ifmap"][1],
             filter_read=traffic["filter"][0],
             filter_written=traffic["filter"][1],
             ofmap_read=table.ofmap_read_bytes,
-            ofmap_written=table.ofmap_read_bytes,
+            ofmap_written=finished,
             psum_read=read - table.ofmap_read_bytes,
-            psum_written=written - table.ofmap_read_bytes,
+            psum_written=written - finished,
             macs_done=table.macs_done,
             macs_priced=table.macs_priced,
             ifmap_tile=table.ifmap_tile_bytes,
@@ -213,6 +222,19 @@ class Mapped:
         """The chosen mappings, each column of shape [layer, point]."""
         return self.space.table.take(self.choice)
 
+    @property
+    def values(self) -> Floats:
+        """Every objective, in the order of ``OBJECTIVES`` and in units of a point's own, [objective, layer, point].
+
+        Cycles, pJ, their product and bytes; infinite where nothing fits.
+        """
+        latency = self.times.latency
+        return np.stack([self._wide(objective_of(name, self.moves, self.rates, latency)) for name in OBJECTIVES])
+
+    def pick(self, which: npt.NDArray[np.intp]) -> Mapped:
+        """Return other rows of the same columns: at [layer, point] that of index ``which[layer, point]``."""
+        return replace(self, choice=np.take_along_axis(self.choice, which, axis=0))
+
     def at(self, points: slice) -> Mapped:
         """Return the mappings of some of the points."""
         return replace(self, choice=self.choice[:, points], rates=self.rates.at(points))
@@ -267,13 +289,19 @@ def layer_setup(setup: ArraySetup, share: float | None, image: float) -> ArraySe
     return replace(setup, sparsity=sparsity, image_rate=image)
 
 
-# Nest, dtype, whether the filter is an activation, its share of bytes in code where its values decide that, the
-# bytes of the ifmap that come in a cycle where it is an image, and cycles per cycle of a mapping.
-Layer = tuple[Nest, str, bool, float | None, float, float]
+# Nest, dtype, whether the filter is an activation, its share of bytes in code where its values decide that, the bytes
+# of the ifmap that come in a cycle where it is an image, cycles per cycle of a mapping, and what of the layer is not as
+# if it ran alone.
+Layer = tuple[Nest, str, bool, float | None, float, float, Variant]
 
 
 def map_layers(
-    layers: Sequence[Row], engine: ArrayEngine, points: HardwarePoints, residency: Residency, objective: str
+    layers: Sequence[Row],
+    engine: ArrayEngine,
+    points: HardwarePoints,
+    residency: Residency,
+    objective: str,
+    variants: Sequence[Variant] | None = None,
 ) -> Mapped:
     """Map every layer with MACs at every point.
 
@@ -283,10 +311,12 @@ def map_layers(
         points: Hardware points.
         residency: Homes of weights and activations.
         objective: One of ``OBJECTIVES``; ties are broken by the next in that order.
+        variants: What of each layer is kept, and what is in the buffers beside it; default: nothing.
 
     Returns:
         Arrays of shape [layer, point].
     """
+    beside = [AS_ALONE] * len(layers) if variants is None else variants
     keys = [
         (
             row.nest,
@@ -295,8 +325,9 @@ def map_layers(
             filter_share(row, engine),
             image_rate(row, engine),
             pace(row, engine),
+            variant,
         )
-        for row in layers
+        for row, variant in zip(layers, beside, strict=True)
         if row.nest is not None
     ]
     distinct = list(dict.fromkeys(keys))
@@ -308,7 +339,8 @@ def map_layers(
     transfers = points.chip.memory(names[0]).transfers if names else "ideal"
     choice = np.zeros((len(distinct), points.count), dtype=np.intp)
     spaces, length = [], 0
-    for group in _groups(engine, points, residency):
+    fused = any(variant.lane_ops for *_, variant in distinct)
+    for group in _groups(engine, points, residency, by_lanes=fused):
         setup = array_setup(engine, points.chip, group.rows, group.cols)
         here = rates.at(group.points)
         space = _space(
@@ -317,6 +349,7 @@ def map_layers(
             setup,
             prices_of(here, together=group.together),
             tuple(macs_per_pe(engine, dtype) for dtype in dtypes),
+            Lanes(group.lanes, takes_turns=transfers == "serial"),
         )
         best = _choose(engine, space, here, transfers, objective)
         # Of thousands of candidates few are chosen anywhere; these stay near at hand.
@@ -354,22 +387,45 @@ class _Group:
         rows: Rows of the array.
         cols: Columns of the array.
         together: Whether weights and activations have the same home.
+        lanes: Vector lanes; 0 where nothing is fused.
     """
 
     points: npt.NDArray[np.intp]
     rows: int
     cols: int
     together: bool
+    lanes: int
 
 
-def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency) -> Iterator[_Group]:
-    """Yield points group by group."""
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Vector lanes that work on an ofmap as it leaves.
+
+    Attributes:
+        count: How many there are.
+        takes_turns: Whether the array waits for them, as it does for transfers.
+    """
+
+    count: int
+    takes_turns: bool
+
+    def beside(self, cycles: Floats, ops: Ints) -> Floats:
+        """Return the cycles of array and lanes together."""
+        if not ops.any():
+            return cycles
+        lanes = np.ceil(ops / self.count)
+        return cycles + lanes if self.takes_turns else np.maximum(cycles, lanes)
+
+
+def _groups(engine: ArrayEngine, points: HardwarePoints, residency: Residency, *, by_lanes: bool) -> Iterator[_Group]:
+    """Yield points group by group, those of other vector lanes apart where asked for."""
     hardware = points.engine(engine.name)
     together = residency.activations.index == residency.weights.index
-    shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together)).astype(np.int64)
+    lanes = hardware.vector_lanes if by_lanes else np.zeros(1)
+    shared = np.stack(np.broadcast_arrays(hardware.rows, hardware.cols, together, lanes)).astype(np.int64)
     shapes, owner = np.unique(shared, axis=1, return_inverse=True)
-    for index, (rows, cols, one_home) in enumerate(shapes.T.tolist()):
-        yield _Group(np.flatnonzero(owner.reshape(-1) == index), rows, cols, bool(one_home))
+    for index, (rows, cols, one_home, width) in enumerate(shapes.T.tolist()):
+        yield _Group(np.flatnonzero(owner.reshape(-1) == index), rows, cols, bool(one_home), width)
 
 
 # A space is some megabytes.
@@ -380,26 +436,33 @@ def _space(
     setup: ArraySetup,
     prices: Prices,
     macs_per_cycle: tuple[float, ...],
+    lanes: Lanes,
 ) -> Space:
     """Return the candidates of layers end to end."""
     sets = []
-    for nest, _, from_activations, share, image, _ in layers:
+    for nest, _, from_activations, share, image, _, variant in layers:
         mine = replace(prices, together=prices.together or from_activations)
-        sets.append(candidates(nest, layer_setup(setup, share, image), mine))
+        sets.append(candidates(nest, layer_setup(setup, share, image), mine, variant.kept))
     lengths = np.array([len(found) for found in sets])
     owner = np.repeat(np.arange(len(sets)), lengths)
     table = Candidates.joined(sets)
     together = np.array([prices.together or from_activations for _, _, from_activations, *_ in layers])[owner]
     dtype = np.array([dtypes.index(dtype) for _, dtype, *_ in layers])[owner]
     traffic = [buffer_traffic(table, setup, index) for index in range(setup.buffer_count)]
+    beside = np.array([variant.in_buffers(setup.buffer_count) for *_, variant in layers]).T[:, owner]
+    waits = np.array([_waits(layer, prices) for layer in layers], dtype=np.float64)[owner].T
     empty = np.zeros((0, len(table)))
-    flows = Flows.of(table, np.array([nest.ofmap_bytes for nest, *_ in layers])[owner])
+    lane_ops, home_reads, buffer_reads = (
+        np.array([getattr(variant, name) for *_, variant in layers], dtype=np.int64)[owner]
+        for name in ("lane_ops", "home_reads", "buffer_reads")
+    )
+    flows = Flows.of(table, home_reads, buffer_reads)
     ifmap, filter_, ofmap = flows.ifmap, flows.filter, flows.ofmap
     filter_fill = coded(table.filter_fill_bytes, table.filter_coded)
     outputs = np.array([nest.ofmap_elements for nest, *_ in layers])[owner]
-    paces = np.array([paced for *_, paced in layers])[owner]
+    paces = np.array([paced for *_, paced, _ in layers])[owner]
     moves = Moves(
-        cycles=array_cycles(table, outputs, np.array(macs_per_cycle)[dtype], setup) * paces,
+        cycles=lanes.beside(array_cycles(table, outputs, np.array(macs_per_cycle)[dtype], setup) * paces, lane_ops),
         reads=(ifmap + table.psum_in_bytes + np.where(together, filter_, 0)).astype(np.float64),
         writes=(ofmap + table.psum_out_bytes).astype(np.float64),
         stored=np.where(together, 0.0, filter_),
@@ -407,13 +470,20 @@ def _space(
         stored_fill=np.where(together, 0.0, filter_fill),
         drain=coded(table.drain_bytes, table.ofmap_coded).astype(np.float64),
         transfers=table.transfers.astype(np.float64),
-        moved=(ifmap + filter_ + table.psum_in_bytes + table.psum_out_bytes).astype(np.float64),
+        moved=(ifmap + filter_ + ofmap + table.psum_in_bytes + table.psum_out_bytes).astype(np.float64),
         macs=table.macs_priced.astype(np.float64),
         dtype=dtype,
-        tiles=np.array(table.buffer_bytes(setup), dtype=np.float64) if traffic else empty,
-        buffer_reads=np.array([reads for reads, _ in traffic], dtype=np.float64) if traffic else empty,
+        tiles=np.array(table.buffer_bytes(setup), dtype=np.float64) + beside if traffic else empty,
+        buffer_reads=np.array(
+            [reads + (buffer_reads if at == setup.buffers[2] else 0) for at, (reads, _) in enumerate(traffic)],
+            dtype=np.float64,
+        )
+        if traffic
+        else empty,
         buffer_writes=np.array([writes for _, writes in traffic], dtype=np.float64) if traffic else empty,
         pj=np.zeros(len(table)),
+        first_waits=waits[0],
+        home_waits=waits[1],
     )
     return Space(table, moves, flows, owner)
 
@@ -430,6 +500,14 @@ def array_cycles(table: Candidates, outputs: Ints, macs_per_cycle: Floats, setup
     macs: Floats = np.maximum(np.ceil(table.cycles / macs_per_cycle), table.bus_cycles) + table.load_cycles
     waits = table.channel_reads.astype(np.float64) * setup.channel_cycles
     return pipelined_cycles(macs, outputs, table.blocks, setup.stage_per_cycle, setup.blocks.in_flight, waits)
+
+
+def _waits(layer: Layer, prices: Prices) -> tuple[bool, bool]:
+    """Return whether a layer's first tiles wait for the activations' home, and whether anything crosses its port."""
+    _, _, from_activations, *_, variant = layer
+    filters = (prices.together or from_activations) and not variant.kept.filter
+    first = filters or not variant.kept.ifmap
+    return first, first or variant.home_reads > 0 or not variant.kept.ofmap
 
 
 def macs_per_pe(engine: ArrayEngine, dtype: str) -> float:

@@ -124,13 +124,16 @@ class Moves:
         stored_fill: Of the first tiles from the weights' home.
         drain: Bytes of the last ofmap tile.
         transfers: Tiles moved.
-        moved: Bytes at both homes but for the ofmap.
+        moved: Bytes at both homes.
         macs: Multiply-accumulates that take energy.
         dtype: Index of the layer's dtype.
         tiles: Bytes in each buffer, [buffer, ...].
         buffer_reads: Bytes read from each buffer, [buffer, ...].
         buffer_writes: Bytes written to it, likewise.
         pj: Energy that is the same at every point, besides what the rates price [pJ].
+        first_waits: 1 where the first tiles wait for the activations' home, 0 where none comes from there; the same for
+            all mappings of a layer.
+        home_waits: Likewise where ifmap, filter or ofmap cross its port at all.
     """
 
     cycles: Floats
@@ -148,6 +151,8 @@ class Moves:
     buffer_reads: Floats
     buffer_writes: Floats
     pj: Floats
+    first_waits: Floats
+    home_waits: Floats
 
     def take(self, index: np.ndarray) -> Moves:
         """Return the moves at these positions of the last axis; what all mappings share stays one column."""
@@ -198,8 +203,7 @@ class Times:
 
 def times_of(moves: Moves, rates: Rates, transfers: Transfers) -> Times:
     """Return the times of mappings at points; the latency is infinite where a mapping does not fit."""
-    apart = moves.stored > 0
-    store_latency = np.where(apart, rates.store_latency, 0.0)
+    store_latency = np.where(moves.stored > 0, rates.store_latency, 0.0)
     weight = moves.stored * rates.store_read
     activation = moves.reads * rates.read + moves.writes * rates.write
     ports = np.zeros((0, *np.broadcast_shapes(moves.cycles.shape, rates.read.shape)))
@@ -222,10 +226,11 @@ def times_of(moves: Moves, rates: Rates, transfers: Transfers) -> Times:
         overhead = moves.transfers * np.maximum(rates.latency, store_latency)
         inside, beside = overhead + work + activation + weight, overhead
     elif transfers == "double_buffered":
-        fill = np.maximum(moves.fill * rates.read + rates.latency, moves.stored_fill * rates.store_read + store_latency)
+        first = moves.fill * rates.read + moves.first_waits * rates.latency
+        fill = np.maximum(first, moves.stored_fill * rates.store_read + store_latency)
         overhead = fill + moves.drain * rates.write
         inside = overhead + work
-        beside = np.maximum(activation + rates.latency, weight + store_latency)
+        beside = np.maximum(activation + moves.home_waits * rates.latency, weight + store_latency)
     latency = np.maximum(inside, beside)
     for tile, size in zip(moves.tiles, rates.sizes, strict=True):
         latency = np.where(tile <= size, latency, np.inf)

@@ -59,11 +59,15 @@ class Costs:
         utilization: MACs done / (peak MACs per cycle × cycles), nan without MACs, [L, P].
         traffic_bytes: Bytes across each memory's port, [M, direction, tensor kind, L, P].
         energy_j: Energy by component (``components``), [component, L, P].
-        need_bytes: Bytes each memory has to hold: arena, weights, largest tiles, [M, P].
-        tile_bytes: The largest tiles' part of it, [M, P].
+        need_bytes: Bytes each memory has to hold: arena, weights, largest tiles and what is kept beside them, [M, P].
+        tile_bytes: The part of it that tiles and what is kept beside them take at most, [M, P].
         runtime_bytes: RAM that kernel libraries take of it for themselves, [M, P].
         code_bytes: Their code, [M, P].
         image_bytes: Weights that are kept in flash and copied elsewhere to run, [M, P].
+        kept_bytes: Of ifmap, filter and ofmap, what is in an array's buffer before a layer or stays there after it, and
+            crosses no home's port; below zero what layers fused to it read besides, [operand, L, P].
+        held_bytes: What kept tensors take of the buffer during each layer, [L, P].
+        fused: Whether a layer is done as the ofmap of one before leaves, whose row then has what both cost, [L, P].
         mapped: The chosen mappings of the layers at ``mapped_layers``.
         mapped_layers: Indices of layers with a mapping.
         untimed: Why layers have no time, where that was allowed.
@@ -90,6 +94,9 @@ class Costs:
     runtime_bytes: Ints
     code_bytes: Ints
     image_bytes: Ints
+    kept_bytes: Ints
+    held_bytes: Ints
+    fused: Bools
     mapped: Mapped | None
     mapped_layers: Ints
     untimed: tuple[str, ...] = ()

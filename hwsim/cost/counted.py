@@ -7,7 +7,7 @@ leave and come back as the mapping says, and end as the ofmap, which must be the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import Dataflow
+from hwsim.cost.kept import NOTHING, Kept
 from hwsim.cost.nest import DIMS, Axis, Nest
 from hwsim.cost.spatial import Unrolling, spad_keeps, unrolling
 
@@ -44,6 +45,7 @@ class Counts:
         psum_in: Psums fetched back from the activations' home.
         psum_out: Psums sent there.
         ofmap_out: Finished elements sent there.
+        ofmap_left: Finished elements left in the buffer.
         first: Elements of the first ifmap and filter tiles, and of the last ofmap tile.
         largest: Elements of the largest tile of each operand.
         moves: Tiles moved, by operand.
@@ -60,6 +62,7 @@ class Counts:
     psum_in: int = 0
     psum_out: int = 0
     ofmap_out: int = 0
+    ofmap_left: int = 0
     first: dict[str, int] = field(default_factory=dict)
     largest: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "ofmap"), 0))
     moves: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("ifmap", "filter", "ofmap"), 0))
@@ -80,6 +83,8 @@ def execute(
     ifmap: npt.NDArray[np.int64],
     weights: npt.NDArray[np.int64],
     anew: bool = False,
+    kept: Kept = NOTHING,
+    leaves: Callable[[Block], None] | None = None,
 ) -> Counts:
     """Run a mapping and count.
 
@@ -93,10 +98,12 @@ def execute(
         ifmap: Shape [N, G, C, height, width].
         weights: Shape [G, K, C, R, S].
         anew: Whether each tile of the ofmap fetches its ifmap anew, whatever is held.
+        kept: Operands that are whole in the buffer when the layer begins, or stay there.
+        leaves: Is told each finished tile of the ofmap as it leaves its buffer, for home or to stay.
     """
     extents = nest.extents
     counts = Counts(np.zeros((nest.n, nest.g, nest.k, nest.rows.positions, nest.cols.positions), np.int64))
-    stays, sweep, kept = order
+    stays, sweep, whole = order
     loops = LOOPS[stays, sweep]
     everything: Block = {dim: range(extents[dim]) for dim in DIMS}
     chunks = {dim: _chunks(extents[dim], tiles[dim]) for dim in loops}
@@ -108,20 +115,20 @@ def execute(
         block: Block = {dim: chunks[dim][index] for dim, index in place.items()}
         block |= {"R": range(extents["R"]), "S": range(extents["S"])}
 
-        key = (place["G"],) if kept == "ifmap" else tuple(place[dim] for dim in IFMAP_LOOPS)
+        key = (place["G"],) if whole == "ifmap" else tuple(place[dim] for dim in IFMAP_LOOPS)
         key += (place["K"],) if anew else ()
-        if held.get("ifmap", ((-1,), set()))[0] != key:
-            need = _ifmap_elements(nest, everything | {"G": block["G"]} if kept == "ifmap" else block)
+        if not kept.ifmap and held.get("ifmap", ((-1,), set()))[0] != key:
+            need = _ifmap_elements(nest, everything | {"G": block["G"]} if whole == "ifmap" else block)
             before, at_hand = held.get("ifmap", ((-1,) * len(key), set()))
-            slid = kept != "ifmap" and not anew and _is_next(before, key, IFMAP_LOOPS.index(sweep))
+            slid = whole != "ifmap" and not anew and _is_next(before, key, IFMAP_LOOPS.index(sweep))
             counts.ifmap += len(need - at_hand if slid else need)
             counts.first.setdefault("ifmap", len(need))
             _moved(counts, "ifmap", len(need))
             held["ifmap"] = key, need
 
-        key = (place["G"],) if kept == "filter" else tuple(place[dim] for dim in FILTER_LOOPS)
-        if held.get("filter", ((-1,), set()))[0] != key:
-            elements = _volume(everything | {"G": block["G"]} if kept == "filter" else block, "GKCRS")
+        key = (place["G"],) if whole == "filter" else tuple(place[dim] for dim in FILTER_LOOPS)
+        if not kept.filter and held.get("filter", ((-1,), set()))[0] != key:
+            elements = _volume(everything | {"G": block["G"]} if whole == "filter" else block, "GKCRS")
             counts.filter += elements
             counts.first.setdefault("filter", elements)
             _moved(counts, "filter", elements)
@@ -139,7 +146,11 @@ def execute(
         counts.largest["ofmap"] = max(counts.largest["ofmap"], elements)
 
         array.work(block, ifmap, weights)
-        if done == nest.c:
+        if done == nest.c and leaves is not None:
+            leaves(block)
+        if done == nest.c and kept.ofmap:
+            counts.ofmap_left += elements
+        elif done == nest.c:
             counts.ofmap_out += elements
             counts.blocks += 1
             counts.first["ofmap"] = elements

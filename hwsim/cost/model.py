@@ -18,9 +18,10 @@ from hwsim.cost.array_time import OBJECTIVES, buffer_names
 from hwsim.cost.core import run_layers
 from hwsim.cost.costs import FILTER, IFMAP, OFMAP, PSUM, READ, TENSOR_KINDS, WRITE, Costs, capacity_bytes
 from hwsim.cost.footprint import Footprint, footprint, memory_facts
+from hwsim.cost.inter_layer import ArrayRun, run_array
 from hwsim.cost.residency import Home, Residency, place
 from hwsim.cost.totals import Totals, joined
-from hwsim.cost.vector import stream_layers, streamed_bytes
+from hwsim.cost.vector import Streamed, stream_layers
 from hwsim.cost.workload import FREE, UNKNOWN, Row, Workload, filter_share
 from hwsim.errors import CostError, UsageError, did_you_mean
 from hwsim.units import J_PER_PJ
@@ -69,13 +70,10 @@ def cost(
                 untimed.append(str(error))
                 ledger.leave(layers)
         else:
-            with_macs, without = frame.split(layers)
-            if len(with_macs):
-                mapped_layers = with_macs
-                mapped = map_layers(frame.rows(with_macs), unit, points, frame.residency, objective)
-                ledger.map(mapped_layers, unit, mapped)
-            if len(without):
-                ledger.stream(without, unit)
+            ran = run_array(workload, layers, unit, points, frame.residency, objective)
+            ledger.enter(ran, unit)
+            if ran.mapped is not None:
+                mapped, mapped_layers = ran.mapped, ran.mapped_layers
     return ledger.costs(objective, mapped, mapped_layers, tuple(untimed))
 
 
@@ -119,21 +117,26 @@ def _summed(frame: _Frame, objective: str) -> Iterator[Totals]:
     mappings: dict[str, Mapped] = {}
     for unit, layers in frame.shares(alike.first):
         with_macs, _ = frame.split(layers)
-        if isinstance(unit, ArrayEngine) and len(with_macs):
+        if isinstance(unit, ArrayEngine) and len(with_macs) and not unit.inter_layer:
             mapped = map_layers(frame.rows(with_macs), unit, frame.points, frame.residency, objective)
             mappings[unit.name] = mapped.absorbed()
     for start in range(0, frame.points.count, SUMMED_TOGETHER):
         some = slice(start, start + SUMMED_TOGETHER)
-        ledger = _Ledger(frame.at(some), alike)
+        here = frame.at(some)
+        ledger = _Ledger(here, alike)
         for unit, layers in frame.shares(alike.first):
             if isinstance(unit, CoreEngine):
                 ledger.run(layers, unit)
+                continue
+            if unit.inter_layer:
+                ledger.enter(run_array(here.workload, layers, unit, here.points, here.residency, objective), unit)
                 continue
             with_macs, without = frame.split(layers)
             if len(with_macs):
                 ledger.map(with_macs, unit, mappings[unit.name].at(some))
             if len(without):
-                ledger.stream(without, unit)
+                streamed = stream_layers(frame.rows(without), unit, here.points, here.residency)
+                ledger.stream(without, unit, streamed)
         yield ledger.totals(objective)
 
 
@@ -236,17 +239,21 @@ class _Alike:
 
 
 def _alike(frame: _Frame) -> _Alike:
-    """Return which layers cost the same: all but their names and tensors is."""
+    """Return which layers cost the same: all but their names and tensors is, and nothing is kept between them."""
     seen: dict[Any, int] = {}
     counts = np.zeros(len(frame.workload.rows), dtype=np.int64)
     names = [field.name for field in fields(Row) if field.name not in ("layer", "weight_code")]
     chip = frame.points.chip
     for index, (row, engine) in enumerate(zip(frame.workload.rows, frame.engine.tolist(), strict=True)):
-        if engine != NOBODY:
-            unit = chip.engines[engine]
-            share = filter_share(row, unit) if isinstance(unit, ArrayEngine) else None
-            key = (engine, share, row.layer.op, *(getattr(row, name) for name in names))
-            counts[seen.setdefault(key, index)] += 1
+        if engine == NOBODY:
+            continue
+        unit = chip.engines[engine]
+        if isinstance(unit, ArrayEngine) and unit.inter_layer:
+            seen[index], counts[index] = index, 1
+            continue
+        share = filter_share(row, unit) if isinstance(unit, ArrayEngine) else None
+        key = (engine, share, row.layer.op, *(getattr(row, name) for name in names))
+        counts[seen.setdefault(key, index)] += 1
     return _Alike(np.array(list(seen.values()), dtype=np.intp), counts)
 
 
@@ -340,6 +347,9 @@ class _Ledger:
             self._peak = np.full((entries, count), np.nan)
             self._memory_s = np.zeros((memories, entries, count))
             self._macs += self._workload.column("macs")[:, None]
+            self._kept = np.zeros((3, entries, count), dtype=np.int64)
+            self._held = np.zeros((entries, count), dtype=np.int64)
+            self._fused = np.zeros((entries, count), dtype=bool)
         else:
             self._unmapped = np.zeros(count, dtype=np.int64)
             self._first_unmapped = np.full(count, -1, dtype=np.int64)
@@ -355,8 +365,22 @@ class _Ledger:
             return values
         return np.asarray((self._alike.counts[at][:, None] * values).sum(axis=0, keepdims=True))
 
-    def map(self, at: Index, engine: ArrayEngine, mapped: Mapped) -> None:
-        """Enter layers with MACs on an array."""
+    def enter(self, ran: ArrayRun, engine: ArrayEngine) -> None:
+        """Enter the layers of an array."""
+        if self._alike is None:
+            self._kept += ran.kept_bytes
+            self._held += ran.held_bytes
+            self._fused |= ran.fused
+        if ran.mapped is not None:
+            self.map(ran.mapped_layers, engine, ran.mapped, ran.held_bytes[ran.mapped_layers])
+        if ran.streamed is not None:
+            self.stream(ran.streamed_layers, engine, ran.streamed, ran.buffer)
+        if ran.buffer:
+            index = self._names.index(ran.buffer)
+            self._tiles[index] = np.maximum(self._tiles[index], ran.held_bytes.max(axis=0, initial=0))
+
+    def map(self, at: Index, engine: ArrayEngine, mapped: Mapped, held_bytes: Ints | int = 0) -> None:
+        """Enter layers with MACs on an array, and what is held in the buffer of the ofmap beside each."""
         rows, entry, flows = self._frame.rows(at), self._entry(at), mapped.flows
         self._latency_s[entry] += self._of(at, mapped.latency_s)
         if engine.run_mw is None:
@@ -364,7 +388,7 @@ class _Ledger:
         self._macs[entry] = self._of(at, flows.macs_done)
         self._enter_homes(at, flows.ifmap, flows.filter, flows.ofmap)
         self._enter_spills(at, flows.psum_in, flows.psum_out)
-        self._enter_buffers(at, engine, flows)
+        self._enter_buffers(at, engine, flows, held_bytes)
         if self._alike is None:
             hardware = self._points.engine(engine.name)
             rates = np.array([macs_per_pe(engine, row.dtype) for row in rows])[:, None]
@@ -396,7 +420,7 @@ class _Ledger:
             self._traffic[index, READ, PSUM][entry] += np.where(here, read, 0)
             self._traffic[index, WRITE, PSUM][entry] += np.where(here, written, 0)
 
-    def _enter_buffers(self, at: Index, engine: ArrayEngine, flows: Flows) -> None:
+    def _enter_buffers(self, at: Index, engine: ArrayEngine, flows: Flows, held_bytes: Ints | int) -> None:
         entry, buffers = self._entry(at), engine.buffers(self._points.chip)
         for operand, name in buffers.items():
             traffic = self._traffic[self._names.index(name)]
@@ -407,17 +431,23 @@ class _Ledger:
                 traffic[WRITE, kind][entry] += self._of(at, getattr(flows, f"{tensor}_written"))
         for name in dict.fromkeys(buffers.values()):
             index = self._names.index(name)
-            held = sum(getattr(flows, f"{operand}_tile") for operand, at_ in buffers.items() if at_ == name)
-            self._tiles[index] = np.maximum(self._tiles[index], np.max(held, axis=0))
+            taken = sum(getattr(flows, f"{operand}_tile") for operand, at_ in buffers.items() if at_ == name)
+            beside = held_bytes if name == buffers.get("ofmap") else 0
+            self._tiles[index] = np.maximum(self._tiles[index], np.max(taken + beside, axis=0))
 
-    def stream(self, at: Index, engine: ArrayEngine) -> None:
-        """Enter layers without MACs on an array's vector lanes."""
-        rows = self._frame.rows(at)
-        streamed = stream_layers(rows, engine, self._points, self._residency)
-        self._latency_s[self._entry(at)] += self._of(at, streamed.latency_s)
-        self._enter_homes(at, *streamed_bytes(rows, engine))
+    def stream(self, at: Index, engine: ArrayEngine, streamed: Streamed, buffer: str = "") -> None:
+        """Enter layers without MACs on an array's vector lanes, and the buffer that some operands are in."""
+        entry = self._entry(at)
+        self._latency_s[entry] += self._of(at, streamed.latency_s)
+        self._enter_homes(at, *streamed.home_bytes)
+        if buffer:
+            traffic = self._traffic[self._names.index(buffer)]
+            traffic[READ, IFMAP][entry] += self._of(at, streamed.buffer_bytes[READ])
+            traffic[WRITE, OFMAP][entry] += self._of(at, streamed.buffer_bytes[WRITE])
         if self._alike is None:
             self._enter_times(at, streamed.cycles, streamed.compute_s, streamed.activation_s, streamed.weight_s)
+            if buffer:
+                self._memory_s[self._names.index(buffer)][at] += streamed.buffer_s
         self._add(at, engine, streamed.latency_s)
 
     def _add(self, at: Index, engine: ArrayEngine, latency_s: Floats) -> None:
@@ -503,6 +533,9 @@ class _Ledger:
             runtime_bytes=self._runtime,
             code_bytes=self._code,
             image_bytes=self._image,
+            kept_bytes=self._kept,
+            held_bytes=self._held,
+            fused=self._fused,
             mapped=mapped,
             mapped_layers=mapped_layers,
             untimed=untimed,

@@ -29,6 +29,7 @@ from hwsim.chip import OPERANDS, Dataflow, Operand, Sparsity
 from hwsim.cost.blocks import ANY_BLOCKS, Blocks
 from hwsim.cost.dominance import non_dominated, ranks
 from hwsim.cost.hooks import bus_cycles, coded, less_work, whole, winograd_filters
+from hwsim.cost.kept import NOTHING, Kept, stay
 from hwsim.cost.nest import Axis, Nest, Touched
 from hwsim.cost.spatial import CUT, array_work, unrolling
 from hwsim.units import BITS_PER_BYTE
@@ -137,8 +138,10 @@ class Candidates:
         psum_out_bytes: Psums written to it.
         ifmap_fill_bytes: Of the first ifmap tile.
         filter_fill_bytes: Of the first filter tile.
+        ofmap_bytes: Of the ofmap, written to its home.
+        kept_ofmap_bytes: Of the ofmap, left in its buffer.
         drain_bytes: Of the last ofmap tile.
-        transfers: Tiles moved, of all operands.
+        ifmap_moves: Tiles of the ifmap moved to or from home; ``filter_moves`` and ``ofmap_moves`` likewise.
         array_ifmap_bytes: Of the ifmap, read by the array.
         array_filter_bytes: Of the filter, read by the array.
         psum_read_bytes: Psums taken up again by the array.
@@ -173,8 +176,12 @@ class Candidates:
     psum_out_bytes: Ints
     ifmap_fill_bytes: Ints
     filter_fill_bytes: Ints
+    ofmap_bytes: Ints
+    kept_ofmap_bytes: Ints
     drain_bytes: Ints
-    transfers: Ints
+    ifmap_moves: Ints
+    filter_moves: Ints
+    ofmap_moves: Ints
     array_ifmap_bytes: Ints
     array_filter_bytes: Ints
     psum_read_bytes: Ints
@@ -194,6 +201,11 @@ class Candidates:
     def __len__(self) -> int:
         """Return the number of candidates."""
         return len(self.order)
+
+    @property
+    def transfers(self) -> Ints:
+        """Tiles moved, of all operands."""
+        return self.ifmap_moves + self.filter_moves + self.ofmap_moves
 
     def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Candidates:
         """Return the candidates at these positions."""
@@ -288,7 +300,7 @@ def operand_traffic(columns: Candidates, operand: Operand) -> tuple[Ints, Ints]:
     if operand == "filter":
         return columns.array_filter_bytes, columns.filter_bytes
     reads = columns.psum_read_bytes + columns.psum_out_bytes + columns.ofmap_read_bytes
-    return reads, columns.psum_write_bytes + columns.psum_in_bytes
+    return reads, columns.psum_write_bytes + columns.psum_in_bytes + columns.kept_ofmap_bytes
 
 
 def halvings(extent: int) -> list[int]:
@@ -306,17 +318,17 @@ def tile_sizes(extent: int, unit: int) -> list[int]:
     return sorted(sizes, reverse=True)
 
 
-def mapspace(nest: Nest, setup: ArraySetup) -> Candidates:
-    """Return every mapping of a nest, unpruned."""
+def mapspace(nest: Nest, setup: ArraySetup, kept: Kept = NOTHING) -> Candidates:
+    """Return every mapping of a nest of which some operands are kept whole between layers, unpruned."""
     if setup.sub_array:
-        return Candidates.joined([mapspace(nest, part) for part in setup.parts])
+        return Candidates.joined([mapspace(nest, part, kept) for part in setup.parts])
     meant = [_is_for(dataflow, nest) for dataflow in setup.dataflows]
     return Candidates.joined(
         [
             part
             for index, dataflow in enumerate(setup.dataflows)
             if meant[index] or not any(meant)
-            for part in _of_dataflow(nest, setup, index, dataflow)
+            for part in _of_dataflow(nest, setup, index, dataflow, kept)
         ]
     )
 
@@ -330,13 +342,17 @@ def _is_for(dataflow: Dataflow, nest: Nest) -> bool:
 
 # A front is some hundred kilobytes.
 @lru_cache(maxsize=4096)
-def candidates(nest: Nest, setup: ArraySetup, prices: Prices) -> Candidates:
+def candidates(nest: Nest, setup: ArraySetup, prices: Prices, kept: Kept = NOTHING) -> Candidates:
     """Return the mappings that some capacity, bandwidth or price can make the best: the full-dominance front.
 
     One that is no worse than another but for its footprint comes before it.
     """
     # What another mapping of the same part dominates need not be compared with those of all parts.
-    parts = [candidates(nest, part, prices) for part in setup.parts] if setup.sub_array else [mapspace(nest, setup)]
+    parts = (
+        [candidates(nest, part, prices, kept) for part in setup.parts]
+        if setup.sub_array
+        else [mapspace(nest, setup, kept)]
+    )
     space = Candidates.joined(parts)
     read = read_by_objectives(space, setup, prices)
     front = non_dominated(read)
@@ -361,20 +377,20 @@ def one_mapping(
     return Candidates(**_streamed(nest, setup, _of_array(nest, setup, index, sizes) | ordered))
 
 
-def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow) -> Iterator[Candidates]:
+def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow, kept: Kept) -> Iterator[Candidates]:
     """Yield the mappings of a dataflow, order by order."""
     tiles = _tiles(nest, unrolling(nest, dataflow, setup.rows, setup.cols).factors)
     fair = _fair_blocks(nest, setup.blocks, tiles)
     tiles = {dim: sizes[fair] for dim, sizes in tiles.items()}
     both, windows = _of_array(nest, setup, index, tiles), _windows(nest, tiles)
-    for order, (stays, _, kept) in enumerate(ORDERS):
+    for order, (stays, _, entire) in enumerate(ORDERS):
         # An engine with blocks in flight fetches each block's ifmap anew.
-        if setup.blocks.in_flight is not None and "ifmap" in (stays, kept):
+        if setup.blocks.in_flight is not None and "ifmap" in (stays, entire):
             continue
-        if not kept or setup.has_buffer(kept):
+        if not entire or setup.has_buffer(entire):
             keep, ordered = _of_order(nest, setup, dataflow, tiles, windows, order)
             part = {name: column[keep] for name, column in (both | ordered).items()}
-            yield Candidates(**_streamed(nest, setup, part))
+            yield Candidates(**stay(kept, nest, dataflow, _streamed(nest, setup, part)))
 
 
 def _fair_blocks(nest: Nest, blocks: Blocks, tiles: dict[str, Ints]) -> npt.NDArray[np.bool_]:
@@ -537,10 +553,14 @@ def _of_order(
         "psum_out_bytes": spilled,
         "ifmap_fill_bytes": _packed(ifmap_first, nest.ifmap_bits),
         "filter_fill_bytes": filters(filter_tile) * (not setup.prefetched),
+        "ofmap_bytes": np.full_like(k, nest.ofmap_bytes),
+        "kept_ofmap_bytes": np.zeros_like(k),
         "drain_bytes": _packed(last_ofmap, nest.ofmap_bits),
         "blocks": ofmap_moves,
         "channel_reads": nest.g * nest.k * pixels,
-        "transfers": filter_moves + ifmap_moves + ofmap_moves * (2 * visits - 1),
+        "ifmap_moves": ifmap_moves,
+        "filter_moves": filter_moves,
+        "ofmap_moves": ofmap_moves * (2 * visits - 1),
     }
 
 

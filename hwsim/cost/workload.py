@@ -115,11 +115,17 @@ class Row:
         return self.ifmap_bytes + self.filter_bytes + self.ofmap_bytes
 
 
-def home_bytes(row: Row, engine: ArrayEngine) -> tuple[int, int, int]:
-    """Return the least bytes of ifmap, filter and ofmap that cross to and from home, coded as an array codes them."""
+def home_bytes(row: Row, engine: ArrayEngine, kept: tuple[int, int, int] = (0, 0, 0)) -> tuple[int, int, int]:
+    """Return the least bytes of ifmap, filter and ofmap that cross to and from home, coded as an array codes them.
+
+    Args:
+        row: The layer.
+        engine: The array.
+        kept: Of each, the bytes that are in the array's buffer already, or stay there.
+    """
     nest, bits = row.nest, BITS[row.dtype]
     widths = (nest.ifmap_bits, nest.filter_bits, nest.ofmap_bits) if nest is not None else (bits, bits, bits)
-    plain = (row.ifmap_bytes, row.filter_bytes, row.ofmap_bytes)
+    plain = (max(0, b - k) for b, k in zip((row.ifmap_bytes, row.filter_bytes, row.ofmap_bytes), kept, strict=True))
     share = filter_share(row, engine)
     sparsity = engine.sparsity if share is None else engine.sparsity.with_filters(share)
     shares = [sparsity.coded_share(operand, width) for operand, width in zip(OPERANDS, widths, strict=True)]

@@ -37,7 +37,7 @@ def joinable(graph: Graph, end: int) -> int:
     outputs = [layer.outputs[0] for layer in convolutions]
     rank = len(graph.tensors[last.outputs[0]].shape)
     activations = {layer.op.activation for layer in convolutions if isinstance(layer.op, ops.Conv2d)}
-    alone = all(graph.consumers[name] == (last,) and name not in graph.outputs for name in outputs)
+    alone = all(graph.consumers.get(name) == (last,) and name not in graph.outputs for name in outputs)
     along_channels = last.op.axis % rank == rank - 1
     fits = set(last.inputs) == set(outputs) and along_channels and len(activations) == 1 and alone
     return count + 1 if fits else 0

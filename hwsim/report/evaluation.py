@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hwsim.chip import WAITING, ArrayEngine, Chip, CoreEngine, ErrorBar, HardwarePoints, error_bar
+from hwsim.chip import OPERANDS, WAITING, ArrayEngine, Chip, CoreEngine, ErrorBar, HardwarePoints, error_bar
 from hwsim.cost import (
     DIRECTIONS,
     NOBODY,
@@ -179,7 +179,7 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
     macs_done = costs.macs_done[:, point].tolist()
     live = _live_bytes(costs)
     mappings = _mappings(costs, point)
-    compulsory = [_compulsory_bytes(costs, index) for index in range(len(rows))]
+    compulsory = [_compulsory_bytes(costs, index, point) for index in range(len(rows))]
     least = io_bounds(costs, point, compulsory)
     return tuple(
         LayerReport(
@@ -208,19 +208,28 @@ def _layers(costs: Costs, point: int, unmappable: MappingType[int, str], *, runs
             energy_j=sum(energy[index]) if runs else nan,
             energy_parts_j=_nonzero(costs.components, energy[index]) if runs else {},
             mapping=mappings.get(index) if runs else None,
+            resident=tuple(_nonzero(OPERANDS, costs.kept_bytes[:, index, point].clip(min=0).tolist())) if runs else (),
+            resident_bytes=int(costs.held_bytes[index, point]) if runs else 0,
+            fused=bool(costs.fused[index, point]) and runs,
             reason="" if runs else unmappable.get(index, NET_DOES_NOT_RUN),
         )
         for index, row in enumerate(rows)
     )
 
 
-def _compulsory_bytes(costs: Costs, index: int) -> int:
-    """Return what must cross to and from home: each touched element once, as the layer's engine has it coded."""
+def _compulsory_bytes(costs: Costs, index: int, point: int) -> int:
+    """Return what must cross to and from home: each touched element once, as the layer's engine has it coded.
+
+    What is in the buffer already, or stays there, need not cross.
+    """
     if _in_place(costs, index):
         return 0
     row, at = costs.workload.rows[index], costs.engine[index]
     engine = costs.points.chip.engines[at] if at != NOBODY else None
-    return sum(home_bytes(row, engine)) if isinstance(engine, ArrayEngine) else row.compulsory_bytes
+    if not isinstance(engine, ArrayEngine):
+        return row.compulsory_bytes
+    ifmap, filter_, ofmap = costs.kept_bytes[:, index, point].tolist()
+    return sum(home_bytes(row, engine, (ifmap, filter_, ofmap)))
 
 
 def _in_place(costs: Costs, index: int) -> bool:

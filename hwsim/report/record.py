@@ -77,6 +77,10 @@ class LayerReport:
         energy_j: Energy [J]; nan where the layer cannot run.
         energy_parts_j: The same by share: mac, each memory, core, static.
         mapping: The array's mapping, or None.
+        resident: Operands that are whole in the array's buffer before the layer, or stay there after it: ifmap, filter,
+            ofmap; of several ifmaps some.
+        resident_bytes: What tensors that stay between layers take of that buffer while this one runs.
+        fused: Whether the layer is done as the ofmap of one before leaves; its cost is in that one's.
         reason: Why a number is missing, or empty.
         measured: What a forward pass measured of it (zero fractions, ranges), where one was asked for.
     """
@@ -102,6 +106,9 @@ class LayerReport:
     energy_j: float
     energy_parts_j: dict[str, float]
     mapping: Mapping | None = None
+    resident: tuple[str, ...] = ()
+    resident_bytes: int = 0
+    fused: bool = False
     reason: str = ""
     measured: dict[str, float] = field(default_factory=dict)
 
@@ -428,6 +435,9 @@ def _flat(index: int, layer: LayerReport) -> dict[str, Json]:
         "weight_bytes": layer.weight_bytes,
         "live_bytes": layer.live_bytes,
         "energy_j": layer.energy_j,
+        "resident": " ".join(layer.resident),
+        "resident_bytes": layer.resident_bytes,
+        "fused": layer.fused,
         "reason": layer.reason,
     }
     row |= {f"traffic_{name}_bytes": count for name, count in layer.traffic_bytes.items()}

@@ -142,6 +142,8 @@ def _add_costs(table: _LayerTable, report: Report, *, wide: bool) -> None:
     for name, field in MEASURED.items():
         if any(field in layer.measured for layer in report.layers):
             table.share(name, _measured_of(field), drop=1)
+    if any(layer.resident or layer.fused for layer in report.layers):
+        table.text(Column("on chip", drop=1), _on_chip)
     if wide and any(layer.mapping for layer in report.layers):
         table.text(Column("mapping", overflow="end"), _mapping)
 
@@ -179,6 +181,10 @@ def _add_live(table: _LayerTable, report: Report) -> None:
     factor, unit = _bytes(max((layer.live_bytes for layer in report.layers), default=0))
     table.columns.append(Column(_header("live", unit), numeric=True))
     table.cells.append(lambda layers: rounded(max(layer.live_bytes for layer in layers) / factor))
+
+
+def _on_chip(layer: LayerReport) -> str:
+    return "fused" if layer.fused else " ".join(layer.resident) or MISSING
 
 
 def _mapping(layer: LayerReport) -> str:

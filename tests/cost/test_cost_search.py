@@ -12,23 +12,27 @@ from hwsim.cost.tiling import mapspace
 from hwsim.graph import GraphBuilder
 
 
-def priced(space, i, nest, chip):
-    """Return latency, energy, edp and traffic of mapping i on a toy chip, or infinities where it does not fit."""
+def priced(space, i, chip, held_bytes=0, more_home=0, more_buffer=0, lane_cycles=0):
+    """Return latency, energy, edp and traffic of mapping i on a toy chip, or infinities where it does not fit.
+
+    ``held_bytes`` is what else is in the buffer of the ofmap; the others are what layers fused to it read besides, from
+    home and from that buffer, and what they take of the vector lanes.
+    """
     (engine,) = chip.engines
     held = engine.buffers(chip)
     clock = chip.clock_hz
-    column = {name: getattr(space, name)[i].item() for name in space.__slots__}
+    column = {name: getattr(space, name)[i].item() for name in (*space.__slots__, "transfers")}
     at_home = {
         name: ceil(round(column[name] * column[f"{name.partition('_')[0]}_coded"], 6))
         for name in ("ifmap_bytes", "filter_bytes", "ifmap_fill_bytes", "filter_fill_bytes")
     }
     ofmap_bytes, drain_bytes = (
-        ceil(round(plain * column["ofmap_coded"], 6)) for plain in (nest.ofmap_bytes, column["drain_bytes"])
+        ceil(round(plain * column["ofmap_coded"], 6)) for plain in (column["ofmap_bytes"], column["drain_bytes"])
     )
     names = list(dict.fromkeys(held.values()))
     for name in names:
         need = sum(column[f"{operand}_tile_bytes"] for operand, at in held.items() if at == name)
-        if need > chip.memory(name).size_bytes:
+        if need + (held_bytes if name == held.get("ofmap") else 0) > chip.memory(name).size_bytes:
             return inf, inf, inf, inf
     home, store = (chip.memory(name) for name in (engine.homes(chip)[0], engine.homes(chip)[-1]))
 
@@ -48,29 +52,34 @@ def priced(space, i, nest, chip):
         if held.get("filter") == name:
             read, written = read + column["array_filter_bytes"], written + column["filter_bytes"]
         if held.get("ofmap") == name:
-            read += column["psum_read_bytes"] + column["psum_out_bytes"] + column["ofmap_read_bytes"]
-            written += column["psum_write_bytes"] + column["psum_in_bytes"]
+            read += column["psum_read_bytes"] + column["psum_out_bytes"] + column["ofmap_read_bytes"] + more_buffer
+            written += column["psum_write_bytes"] + column["psum_in_bytes"] + column["kept_ofmap_bytes"]
         buffer_s.append(port_s(chip.memory(name), read, written))
         pj += port_pj(chip.memory(name), read, written)
-    read, written = at_home["ifmap_bytes"] + column["psum_in_bytes"], ofmap_bytes + column["psum_out_bytes"]
+    read, written = at_home["ifmap_bytes"] + column["psum_in_bytes"] + more_home, ofmap_bytes + column["psum_out_bytes"]
     from_store = at_home["filter_bytes"]
     together = home is store
     home_s = port_s(home, read + (from_store if together else 0), written)
     store_s = 0.0 if together else port_s(store, from_store, 0)
     pj += port_pj(home, read, written) + port_pj(store, from_store, 0)
     cycles = max(ceil(column["cycles"]), column["bus_cycles"]) + column["load_cycles"]
+    mode = chip.memory(names[0]).transfers if names else "ideal"
+    cycles = cycles + lane_cycles if mode == "serial" else max(cycles, lane_cycles)
     work_s = max([cycles / clock, *buffer_s])
     home_latency, store_latency = home.latency_cycles / clock, 0.0 if together else store.latency_cycles / clock
-    mode = chip.memory(names[0]).transfers if names else "ideal"
     if mode == "ideal":
         seconds = max(work_s, home_s, store_s)
     elif mode == "serial":
         seconds = column["transfers"] * max(home_latency, store_latency) + work_s + home_s + store_s
     else:
+        # Nobody waits for a home that no operand crosses to or from.
+        first = column["ifmap_bytes"] or (together and from_store)
+        first_latency = home_latency if first else 0.0
+        home_latency = home_latency if first or more_home or column["ofmap_bytes"] else 0.0
         ifmap_s, filter_s = port_s(home, at_home["ifmap_fill_bytes"], 0), port_s(store, at_home["filter_fill_bytes"], 0)
-        fill = ifmap_s + filter_s + home_latency
+        fill = ifmap_s + filter_s + first_latency
         if not together:
-            fill = max(ifmap_s + home_latency, filter_s + store_latency)
+            fill = max(ifmap_s + first_latency, filter_s + store_latency)
         drain = port_s(home, 0, drain_bytes)
         seconds = max(fill + work_s + drain, home_s + home_latency, store_s + store_latency)
     joules = (pj + column["macs_priced"] * chip.mac_pj["int8"]) * 1e-12
@@ -128,7 +137,7 @@ def test_search_equals_brute_force(kind, seed, npu, data_folder):
     nest = workload.rows[0].nest
     (engine,) = chip.engines
     space = mapspace(nest, array_setup(engine, chip, engine.rows, engine.cols))
-    every = np.array([priced(space, i, nest, chip) for i in range(len(space))])
+    every = np.array([priced(space, i, chip) for i in range(len(space))])
     for number, objective in enumerate(OBJECTIVES):
         found = cost(workload, HardwarePoints.of(chip), objective=objective)
         best = every[:, number].min()

@@ -94,5 +94,15 @@ def test_what_is_not_only_concatenated_runs_by_itself(join: Any) -> None:
     forward(graph, picture())
 
 
+def test_a_convolution_that_only_the_caller_reads_runs_by_itself() -> None:
+    b = GraphBuilder("outputs")
+    x = b.input("x", (1, 4, 4, 1))
+    first, second = b.conv2d(x, 1, 1), b.conv2d(x, 2, 1)
+    graph = with_random_weights(b.build([b.concat([x, first]), second]))
+    assert joined_names(graph) == []
+    found = forward(graph, {"x": np.ones((1, 4, 4, 1), np.float32)})
+    assert set(found) == set(graph.outputs)
+
+
 def test_different_activations_run_by_themselves() -> None:
     assert joined_names(fire(second="relu6")) == []
