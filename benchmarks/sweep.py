@@ -160,7 +160,7 @@ def grid(points: int) -> dict[str, Any]:
     """Return a grid of about so many points: 16 array shapes, 25 sizes, bandwidths and clocks."""
     steps = max(round((points / SIZES / len(SHAPE) ** 2) ** 0.5), 2)
     return {
-        "buffer.size_kib": np.geomspace(16, 1024, SIZES),
+        "sram.size_kib": np.geomspace(16, 1024, SIZES),
         "npu.rows": SHAPE,
         "npu.cols": SHAPE,
         "dram.gb_per_s": np.geomspace(0.5, 64, steps),
@@ -171,7 +171,7 @@ def grid(points: int) -> dict[str, Any]:
 def drawn() -> dict[str, Any]:
     """Return axes to be drawn from, so that sizes, bandwidths and clocks agree at no two points."""
     return {
-        "buffer.size_kib": "16:1024:log",
+        "sram.size_kib": "16:1024:log",
         "npu.rows": SHAPE,
         "npu.cols": SHAPE,
         "dram.gb_per_s": "0.5:64:log",
@@ -250,7 +250,7 @@ def points_of(chip: Chip, count: int, start: int = 0) -> HardwarePoints:
     rng = np.random.default_rng(start)
     vary = {
         "npu.rows": np.sort(rng.choice([8.0, 16.0, 32.0, 64.0], count)),
-        "buffer.size_bytes": np.floor(2.0 ** rng.uniform(14, 20, count)),
+        "sram.size_bytes": np.floor(2.0 ** rng.uniform(14, 20, count)),
         "dram.gb_per_s": 2.0 ** rng.uniform(-1, 6, count),
         "clock_mhz": rng.uniform(100, 1000, count),
     }

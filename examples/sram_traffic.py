@@ -24,7 +24,7 @@ KIB = tuple(2**power for power in range(2, 11))
 def study(nets: tuple[str, ...] = NETS, kib: tuple[int, ...] = KIB) -> SweepTable:
     """Return a row per net and buffer size."""
     graphs = [hwsim.load_net(name) for name in nets]
-    return hwsim.sweep(graphs, hwsim.load_chip(CHIP), {"buffer.size_kib": list(kib)}, objective="traffic")
+    return hwsim.sweep(graphs, hwsim.load_chip(CHIP), {"sram.size_kib": list(kib)}, objective="traffic")
 
 
 def picture(table: SweepTable) -> Axes:
@@ -34,7 +34,7 @@ def picture(table: SweepTable) -> Axes:
 
 def learnt(table: SweepTable) -> str:
     """Return what the numbers say."""
-    sizes = table["buffer_size_kib"]
+    sizes = table["sram_size_kib"]
     small, large = sizes == sizes.min(), sizes == sizes.max()
     nets = list(dict.fromkeys(table["net"]))
     mib = {net: table["dram_mib"][table["net"] == net] for net in nets}

@@ -27,6 +27,8 @@ _SCALED = {"s": seconds_unit, "J": joules_unit, "B": bytes_unit}
 _NOUNS = {"bandwidth": "bandwidth", "width": "bandwidth", "access": "access energy"}
 # A logarithmic axis needs values that span so much; up to so many values have a tick each.
 LOG_SPAN, MOST_TICKS = 8.0, 9
+# Factors so alike that only rounding tells them apart.
+EVEN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,12 @@ def number(value: float) -> str:
 
 def geometric(values: Floats) -> bool:
     """Return whether distinct ascending values are spaced by factors rather than by steps."""
-    if len(values) < 3 or values[0] <= 0 or values[-1] < LOG_SPAN * values[0]:
+    if len(values) < 3 or values[0] <= 0:
         return False
     steps, factors = np.diff(values), np.diff(np.log(values))
-    return bool(np.std(factors) / np.mean(factors) <= np.std(steps) / np.mean(steps))
+    uneven = float(np.std(factors) / np.mean(factors))
+    # Few values of a short span may be powers of one factor, or so only by chance.
+    return uneven < EVEN or bool(values[-1] >= LOG_SPAN * values[0] and uneven <= np.std(steps) / np.mean(steps))
 
 
 def wide(values: Floats) -> bool:

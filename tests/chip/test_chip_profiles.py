@@ -77,7 +77,7 @@ FACTS = {
         ("glb.size_kib", "Eyeriss v1", "global_buffer", 1),
     ],
     "squeezelerator": [
-        ("buffer.size_kib", "Squeezelerator", "global_buffer", 1),
+        ("sram.size_kib", "Squeezelerator", "global_buffer", 1),
         ("dram.latency_cycles", "Squeezelerator", "dram_latency", 1),
         ("dram.gb_per_s", "Squeezelerator", "dram_bandwidth", 1),
     ],
@@ -205,7 +205,7 @@ def test_energies_that_follow_from_a_table():
     assert eyeriss.get("glb.pj_per_byte") == pytest.approx(6 * at_65 / 2, rel=0.01)
     assert eyeriss.get("dram.pj_per_byte") == pytest.approx(200 * at_65 / 2, rel=0.01)
     assert squeezelerator.get("mac_pj.int16") == pytest.approx(2 * mac16)
-    assert squeezelerator.get("buffer.pj_per_byte") == pytest.approx(6 * mac16 / 2)
+    assert squeezelerator.get("sram.pj_per_byte") == pytest.approx(6 * mac16 / 2)
     assert squeezelerator.get("dram.pj_per_byte") == pytest.approx(200 * mac16 / 2)
     for name, share in (("gemmini", 1 / 3), ("ethos_u55_128", 1 / 3), ("nvdla_small", 1 / 2)):
         assert load_chip(name).get("mac_pj.int8") == pytest.approx(mac8 * share)

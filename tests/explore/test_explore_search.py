@@ -21,7 +21,7 @@ from hwsim.importers import load_net
 
 optuna = pytest.importorskip("optuna")
 
-GRID = {"buffer.size_kib": [16, 4, 8, 64, 32], "npu.rows": "4:16:4", "dram.gb_per_s": [1, 2, 4]}
+GRID = {"sram.size_kib": [16, 4, 8, 64, 32], "npu.rows": "4:16:4", "dram.gb_per_s": [1, 2, 4]}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_it_finds_the_optimum_of_a_grid(net: Graph, chip: Chip, grid: SweepTable
 
 
 def test_it_finds_the_optimum_under_a_condition(net: Graph, chip: Chip, grid: SweepTable) -> None:
-    where = "dram_gb_per_s * npu_rows <= 16 and buffer_kib < 64"
+    where = "dram_gb_per_s * npu_rows <= 16 and sram_kib < 64"
     found = search(net, chip, GRID, minimize="latency_ms", where=where, trials=60, generation=10, seed=2)
     exact = best(grid, "latency_s", where=where)["latency_s"][0]
     assert best(found, "latency_s", where=where)["latency_s"][0] == exact
@@ -102,7 +102,7 @@ def test_a_generation_is_one_call_of_the_engine(
 def test_a_stopped_search_goes_on_as_it_would_have(
     net: Graph, chip: Chip, tmp_path: Path, file: str, goals: list[str]
 ) -> None:
-    how = {"minimize": goals, "generation": 10, "seed": 5, "where": "buffer_kib <= 32"}
+    how = {"minimize": goals, "generation": 10, "seed": 5, "where": "sram_kib <= 32"}
     whole = search(net, chip, GRID, trials=30, **how)
     study = tmp_path / file
     search(net, chip, GRID, trials=10, study=study, out=tmp_path / "s", **how)
@@ -113,7 +113,7 @@ def test_a_stopped_search_goes_on_as_it_would_have(
     begun = optuna.load_study(study_name="lenet5 on squeezelerator_8x8", storage=storage)
     first = begun.trials[0]
     assert first.constraints["the net runs"] == 0
-    assert (first.constraints["buffer_kib <= 32"] <= 0) == (first.user_attrs["buffer_size_kib"] <= 32)
+    assert (first.constraints["sram_kib <= 32"] <= 0) == (first.user_attrs["sram_size_kib"] <= 32)
     assert begun.metric_names == goals
     begun.ask(first.distributions)
     table = search(net, chip, GRID, trials=30, study=study, out=tmp_path / "s", resume=True, **how)
@@ -130,7 +130,7 @@ def test_a_stopped_search_goes_on_as_it_would_have(
 
 def test_designs_that_break_a_constraint_are_not_costed(net: Graph, chip: Chip) -> None:
     design = {
-        "axes": {"npu.rows": "4:16:4", "buffer.size_kib": "8:64:log"},
+        "axes": {"npu.rows": "4:16:4", "sram.size_kib": "8:64:log"},
         "derived": {"npu.cols": "npu.rows", "area_mm2": "npu.rows * npu.cols / 100"},
         "constraints": ["area_mm2 <= 1"],
     }
@@ -155,14 +155,14 @@ def test_designs_that_do_not_run_stay_with_their_reason(net: Graph) -> None:
 
 def test_parameters_reach_every_value(chip: Chip) -> None:
     vary = {
-        "buffer.size_kib": [64, 8, 16], "npu.rows": [12, 4, 8], "npu.cols": "4:16", "dram.gb_per_s": "1:8:log",
+        "sram.size_kib": [64, 8, 16], "npu.rows": [12, 4, 8], "npu.cols": "4:16", "dram.gb_per_s": "1:8:log",
         "npu.dataflows": ["weight_stationary", "output_stationary"], "clock_mhz": 500,
     }  # fmt: skip
     parameters = [Parameter.of(axis, optuna.distributions) for axis in axes_of(chip, vary)]
     size, rows, cols, rate, flows, clock = parameters
     # 8, 16, 64 are no equal steps: places; 4, 8, 12 are, and stand for themselves.
     assert [size.told(place) for place in (0, 1, 2)] == [8, 16, 64]
-    assert (size.name, size.distribution.high) == ("buffer_size_kib (place)", 2)
+    assert (size.name, size.distribution.high) == ("sram_size_kib (place)", 2)
     assert [rows.told(value) for value in (4, 8, 12)] == [4, 8, 12]
     assert (rows.distribution.low, rows.distribution.high, rows.distribution.step) == (4, 12, 4)
     assert rows.at([4, 12]).tolist() == [1, 0]
@@ -210,7 +210,7 @@ def test_designs_tried_again_count_once() -> None:
     ("options", "said"),
     [
         ({"vary": {}}, "a search needs something to vary"),
-        ({"vary": {"buffer.size_kb": "1:2"}}, "buffer.size_kb"),
+        ({"vary": {"sram.size_kb": "1:2"}}, "sram.size_kb"),
         ({"minimize": "latencies"}, "no column 'latencies'; did you mean 'latency_s'"),
         ({"minimize": "net"}, "net is a word"),
         ({"where": "area <= 2"}, "no column 'area'"),
@@ -260,11 +260,11 @@ def hwsim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 
 def test_the_command(hwsim, tmp_path: Path) -> None:
-    vary = ["--vary", "buffer.size_kib=4:64:x2", "--vary", "npu.rows=4:16:4", "--trials", "20", "--generation", "10"]
+    vary = ["--vary", "sram.size_kib=4:64:x2", "--vary", "npu.rows=4:16:4", "--trials", "20", "--generation", "10"]
     code, text, _ = hwsim("search", "lenet5", "squeezelerator_8x8", *vary, "--out", tmp_path / "x.csv")
     assert code == 0
     lines = text.splitlines()
-    assert lines[0].split()[:4] == ["point", "npu_rows", "buffer_size_kib", "latency_ms"] or "latency_ms" in lines[0]
+    assert lines[0].split()[:4] == ["point", "npu_rows", "sram_size_kib", "latency_ms"] or "latency_ms" in lines[0]
     assert " designs of 20 tried in 20 trials: the least latency is " in lines[-1]
     assert len(SweepTable.read(tmp_path / "x.csv")) == 20
     code, text, _ = hwsim("search", "lenet5", "squeezelerator_8x8", *vary, "--min", "latency_us,energy_uj")

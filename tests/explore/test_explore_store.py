@@ -202,7 +202,7 @@ import sys, hwsim
 import hwsim.explore.prepared as prepared
 prepared.LEAST_CHUNK_ROWS = 5
 table = hwsim.sweep(hwsim.load_net("lenet5"), hwsim.load_chip("squeezelerator_8x8"),
-    {"buffer.size_kib": "8:128:x2", "npu.rows": "1:24:1"}, out="s", resume=len(sys.argv) > 1, workers=1)
+    {"sram.size_kib": "8:128:x2", "npu.rows": "1:24:1"}, out="s", resume=len(sys.argv) > 1, workers=1)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]

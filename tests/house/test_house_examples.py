@@ -48,7 +48,7 @@ def test_sram_and_traffic():
     chip = hwsim.load_chip(module.CHIP)
     mib = {
         (name, kib): hwsim.evaluate(
-            hwsim.load_net(name), chip.replace("buffer.size_kib", kib), objective="traffic"
+            hwsim.load_net(name), chip.replace("sram.size_kib", kib), objective="traffic"
         ).traffic_bytes["dram"]
         / 2**20
         for name in ("lenet5", "ds_cnn")
