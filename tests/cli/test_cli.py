@@ -307,7 +307,7 @@ def test_completion_knows_nets_chips_and_fields(tmp_path, monkeypatch):
         ),
         (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--place", "w"], ["weights=glb", "weights=dram"]),
         (["hwsim", "evaluate", "ds_cnn", "eyeriss", "--objective", "e"], ["energy", "edp"]),
-        (["hwsim", "chips", "gap"], ["gap9"]),
+        (["hwsim", "chips", "gap"], ["gap8", "gap9"]),
         (["hwsim", "compare", "ds_cnn", "--chips", "gap9,nvdla_s"], ["gap9,nvdla_small"]),
     ],
 )
