@@ -46,7 +46,8 @@ def absorbed(moves: Moves, rates: Rates) -> tuple[Moves, Rates]:
     ratio = shared_ratio(rates.write, rates.read)
     if ratio is not None and not (rates.read_pj.any() or rates.write_pj.any()):
         moves = replace(moves, reads=moves.reads + ratio * moves.writes, writes=nothing)
-        if not moves.stored_fill.any():
+        # The drain comes after the longer of two first fills: it is part of one only where the other never waits.
+        if not (moves.stored_fill.any() or (moves.stored.any() and rates.store_latency.any())):
             moves = replace(moves, fill=moves.fill + ratio * moves.drain, drain=nothing)
     return moves.narrowed(), rates
 

@@ -114,7 +114,9 @@ def test_memory_does_not_grow_with_the_layers(npu):
 def random_moves(rng, count):
     amounts = {name: rng.integers(1, 1000, count).astype(float) for name in Moves.__slots__}
     two = {name: rng.integers(1, 1000, (2, count)).astype(float) for name in ("tiles", "buffer_reads", "buffer_writes")}
-    return Moves(**(amounts | two | {"dtype": rng.integers(2, size=count), "pj": np.zeros(count)}))
+    # Whether a home is waited for is the same for all mappings of a layer.
+    waits = {name: np.full(count, float(rng.integers(2))) for name in ("first_waits", "home_waits")}
+    return Moves(**(amounts | two | waits | {"dtype": rng.integers(2, size=count), "pj": np.zeros(count)}))
 
 
 def random_rates(rng, count, agree):
@@ -134,9 +136,13 @@ def test_what_points_share_is_worked_out_without_a_change(transfers, seed):
     rng = np.random.default_rng([seed, len(transfers)])
     agree = set(rng.choice(Rates.__slots__, rng.integers(len(Rates.__slots__) + 1), replace=False))
     moves, rates = random_moves(rng, 40), random_rates(rng, 30, agree)
-    if seed == 0:
-        moves = Moves(*(getattr(moves, n) if "stored" not in n else np.zeros(40) for n in Moves.__slots__))
-        rates = Rates(*(getattr(rates, n) if n != "write" else 3 * rates.read for n in Rates.__slots__))
+    if seed < 2:
+        # Seed 1: filters of a home of their own that are not waited for by a first tile, only by its latency.
+        none = ("stored", "stored_fill") if seed == 0 else ("stored_fill",)
+        moves = Moves(*(getattr(moves, n) if n not in none else np.zeros(40) for n in Moves.__slots__))
+        shares = {"write": 2 * rates.read, "read_pj": np.ones(30), "write_pj": np.ones(30)}
+        shares |= {"store_latency": 1000 * rates.store_latency}
+        rates = Rates(*(shares.get(n, getattr(rates, n)) for n in Rates.__slots__))
     other_moves, other_rates = absorbed(moves, rates)
     plain = times_of(moves.upright(), rates, transfers).latency
     other = np.broadcast_to(times_of(other_moves.upright(), other_rates, transfers).latency, plain.shape)

@@ -52,9 +52,7 @@ def test_elasticities_by_hand(net: Graph, toy: Chip) -> None:
 
 def test_they_are_those_of_evaluate(net: Graph) -> None:
     chip = load_chip("squeezelerator")
-    found = sensitivity(
-        net, chip, ["sram.size_kib", "npu.rows", "dram.gb_per_s"], objectives=["latency_ms"], step=0.3
-    )
+    found = sensitivity(net, chip, ["sram.size_kib", "npu.rows", "dram.gb_per_s"], objectives=["latency_ms"], step=0.3)
     for path, axis, low, high in (
         ("sram.size_kib", "sram_size_kib", 0.7, 1.3),
         ("npu.rows", "npu_rows", 22 / 32, 42 / 32),  # 22.4 and 41.6 to the next whole number
