@@ -2,13 +2,14 @@
 
 from hwsim.cost.arena import Arena, Placement, plan_arena
 from hwsim.cost.array_time import OBJECTIVES
+from hwsim.cost.candidates import ORDERS, Candidates
 from hwsim.cost.costs import DIRECTIONS, TENSOR_KINDS, Costs
 from hwsim.cost.dtype import natural_dtype, net_dtype
 from hwsim.cost.footprint import memory_facts, own_footprint
+from hwsim.cost.frame import NOBODY, engine_rate
 from hwsim.cost.io_bound import array_io_lower_bound_bytes, held_in_array_bytes, io_lower_bound_bytes
-from hwsim.cost.model import NOBODY, cost, engine_rate, totals
+from hwsim.cost.model import cost, totals
 from hwsim.cost.takers import Taken, engine_kinds
-from hwsim.cost.tiling import ORDERS, Candidates
 from hwsim.cost.totals import Totals
 from hwsim.cost.workload import Row, Workload, home_bytes, lower
 

@@ -18,6 +18,7 @@ from hwsim.chip import OPERANDS, ArrayEngine, Chip, HardwarePoints, Transfers, r
 from hwsim.cost.array_kernels import pace
 from hwsim.cost.array_time import OBJECTIVES, Moves, Rates, Times, buffer_names, objective_of, prices_of, times_of
 from hwsim.cost.blocks import Blocks
+from hwsim.cost.candidates import ArraySetup, Candidates, buffer_traffic, operand_traffic
 from hwsim.cost.choosing import choose
 from hwsim.cost.differences import absorbed
 from hwsim.cost.hooks import coded
@@ -26,7 +27,7 @@ from hwsim.cost.nest import Nest
 from hwsim.cost.preferences import preferred
 from hwsim.cost.residency import Residency
 from hwsim.cost.stages import pipelined_cycles
-from hwsim.cost.tiling import ArraySetup, Candidates, Prices, buffer_traffic, candidates, operand_traffic
+from hwsim.cost.tiling import Prices, candidates
 from hwsim.cost.workload import Row, filter_share, image_rate
 from hwsim.errors import CostError
 

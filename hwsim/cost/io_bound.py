@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import OPERANDS, Dataflow
+from hwsim.cost.candidates import ArraySetup
 from hwsim.cost.nest import Nest
 from hwsim.cost.spatial import spad_keeps, unrolling
-from hwsim.cost.tiling import ArraySetup
 from hwsim.units import BITS_PER_BYTE
 
 Ints = npt.NDArray[np.int64]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.chip import Preference
+from hwsim.cost.candidates import Candidates
 from hwsim.cost.hooks import coded
-from hwsim.cost.tiling import Candidates
 
 Ints = npt.NDArray[np.int64]
 Index = npt.NDArray[np.intp]

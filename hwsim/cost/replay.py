@@ -12,11 +12,12 @@ from hwsim.chip import OPERANDS, ArrayEngine, Chip, Operand
 from hwsim.cost.array import array_cycles, array_setup, layer_setup, macs_per_pe
 from hwsim.cost.array_kernels import pace
 from hwsim.cost.array_time import buffer_names
+from hwsim.cost.candidates import ORDERS, ArraySetup, buffer_traffic
 from hwsim.cost.costs import Costs
 from hwsim.cost.hooks import coded
 from hwsim.cost.nest import Nest
 from hwsim.cost.spatial import CUT
-from hwsim.cost.tiling import ORDERS, ArraySetup, buffer_traffic, one_mapping
+from hwsim.cost.tiling import one_mapping
 from hwsim.cost.workload import Row, filter_share, image_rate
 from hwsim.errors import UsageError, did_you_mean
 

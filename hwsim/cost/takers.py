@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwsim.chip import ArrayEngine, Chip
-from hwsim.cost.model import has_rate
+from hwsim.cost.frame import has_rate
 from hwsim.cost.workload import FREE, UNKNOWN, Row, lower
 from hwsim.graph import DType, Graph
 

@@ -13,10 +13,11 @@ from hwsim.chip import Dataflow, HardwarePoints
 from hwsim.cost import cost, lower
 from hwsim.cost.array import array_setup
 from hwsim.cost.blocks import Blocks
+from hwsim.cost.candidates import ArraySetup
 from hwsim.cost.nest import Axis, Nest
 from hwsim.cost.spatial import array_work, unrolling
 from hwsim.cost.stages import pipelined_cycles
-from hwsim.cost.tiling import ArraySetup, mapspace
+from hwsim.cost.tiling import mapspace
 from hwsim.cost.weight_code import WeightCode, coded_bits, rice_bits
 from hwsim.errors import ChipError
 from hwsim.graph import GraphBuilder, Tensor

@@ -9,10 +9,11 @@ from nests import nests
 
 from hwsim.chip import DATAFLOWS, Dataflow
 from hwsim.cost.blocks import Blocks
+from hwsim.cost.candidates import ORDERS, ArraySetup
 from hwsim.cost.counted import execute
 from hwsim.cost.nest import DIMS
 from hwsim.cost.spatial import CUT
-from hwsim.cost.tiling import ORDERS, ArraySetup, mapspace
+from hwsim.cost.tiling import mapspace
 
 PSUM_BYTES = 3  # a width of its own, so that psums and ofmap elements cannot be mistaken for each other
 

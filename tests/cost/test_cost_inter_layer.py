@@ -13,11 +13,12 @@ from test_cost_search import priced
 from hwsim.chip import HardwarePoints, load_chip
 from hwsim.cost import OBJECTIVES, ORDERS, cost, lower, totals
 from hwsim.cost.array import array_setup
+from hwsim.cost.candidates import ArraySetup
 from hwsim.cost.counted import execute
 from hwsim.cost.counted_chain import ArrayMachine, Chosen
 from hwsim.cost.kept import Kept
 from hwsim.cost.spatial import CUT
-from hwsim.cost.tiling import ArraySetup, mapspace
+from hwsim.cost.tiling import mapspace
 from hwsim.cost.workload import home_bytes
 from hwsim.errors import HwsimError
 from hwsim.graph import GraphBuilder

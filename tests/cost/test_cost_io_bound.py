@@ -12,12 +12,13 @@ from test_cost_counted import dataflows
 
 from hwsim.chip import DATAFLOWS, Sparsity
 from hwsim.cost import held_in_array_bytes, io_lower_bound_bytes
+from hwsim.cost.candidates import ORDERS, ArraySetup
 from hwsim.cost.counted import execute
 from hwsim.cost.hooks import coded
 from hwsim.cost.io_bound import array_io_lower_bound_bytes
 from hwsim.cost.nest import Axis, Nest
 from hwsim.cost.spatial import CUT
-from hwsim.cost.tiling import ORDERS, ArraySetup, mapspace
+from hwsim.cost.tiling import mapspace
 
 
 def product_of(size, *, bits=8):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from nests import axes, conv_nest, nests
 
 from hwsim.chip import Dataflow
+from hwsim.cost.candidates import ORDERS, ArraySetup, halvings
 from hwsim.cost.dominance import non_dominated
 from hwsim.cost.nest import Axis
-from hwsim.cost.tiling import ORDERS, ArraySetup, halvings, mapspace, tile_sizes
+from hwsim.cost.tiling import mapspace, tile_sizes
 
 WS = Dataflow(name="ws", rows=("C",), cols=("K",), stationary="filter")
 OS = Dataflow(name="os", rows=("P", "Q"), cols=("K",), stationary="ofmap", flat=True)
