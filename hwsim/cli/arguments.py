@@ -309,6 +309,16 @@ def pairs(words: Iterable[str] | None, option: str) -> list[tuple[str, str]]:
     return found
 
 
+def axes_of(vary: Iterable[str] | None) -> dict[str, str]:
+    """Return PATH=RANGE words by path."""
+    axes: dict[str, str] = {}
+    for path, values in pairs(vary, "--vary"):
+        if path in axes:
+            raise UsageError(f"--vary {path}: stands here twice; give one list of values")
+        axes[path] = values
+    return axes
+
+
 def literal(text: str) -> Any:
     """Return a word as a truth value, a number, a list where it has commas, or itself."""
     if text in ("true", "false"):

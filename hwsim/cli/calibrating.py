@@ -10,6 +10,7 @@ import typer
 
 from hwsim.cli.app import app
 from hwsim.cli.arguments import Dtype, Form, Format, Override, Runtime, chip_of, complete_chip, dtype_of, format_of
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import progress, show_facts, show_table
 from hwsim.errors import UsageError
 
@@ -49,8 +50,9 @@ def calibrate(
 ) -> None:
     """Fit the kernel table of your own chip to your own measurements, and tell its error on nets left out."""
     from hwsim.files import check_writable, write_whole
+    from hwsim.report.export import json_text
     from hwsim.silicon.calibrate import calibrate as fit
-    from hwsim.silicon.calibration_text import table_yaml
+    from hwsim.silicon.calibration_text import record, table_yaml
 
     printed, as_dtype = format_of(form), dtype_of(dtype)
     if out.suffix not in (".yaml", ".yml") or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", out.stem):
@@ -67,38 +69,23 @@ def calibrate(
         )
     write_whole(out, table_yaml(found.table))
     if json is not None:
-        write_whole(json, _json(found))
+        write_whole(json, json_text(record(found)))
     _print(found, printed, out)
 
 
-def _json(found: Calibration) -> str:
-    import json
-
-    from hwsim.report.export import clean
-    from hwsim.silicon.calibration_text import record
-
-    return json.dumps(clean(record(found)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def _print(found: Calibration, form: Format, out: Path) -> None:
-    from hwsim.report.export import rows_csv
-    from hwsim.report.render import latex_table, markdown_table
-    from hwsim.silicon.calibration_text import factors_table, quote, rows_record, rows_table, told
+    from hwsim.report.export import json_text, rows_csv
+    from hwsim.silicon.calibration_text import factors_table, quote, record, rows_record, rows_table, told
 
-    match form:
-        case Format.TABLE:
-            show_table(rows_table(found))
-            print()
-            show_table(factors_table(found))
-            print()
-            show_facts(told(found, out.name))
-            print()
-            print(quote(found))
-        case Format.MARKDOWN:
-            print(markdown_table(rows_table(found)), end="")
-        case Format.LATEX:
-            print(latex_table(rows_table(found)), end="")
-        case Format.CSV:
-            print(rows_csv(rows_record(found)), end="")
-        case Format.JSON:
-            print(_json(found), end="")
+    table = rows_table(found)
+
+    def shown() -> None:
+        show_table(table)
+        print()
+        show_table(factors_table(found))
+        print()
+        show_facts(told(found, out.name))
+        print()
+        print(quote(found))
+
+    print_in(form, table, shown=shown, csv=lambda: rows_csv(rows_record(found)), json=lambda: json_text(record(found)))

@@ -11,6 +11,7 @@ import typer
 from hwsim.cli.app import DOES_NOT_FIT, app
 from hwsim.cli.arguments import Form, Format, format_of
 from hwsim.cli.plotting_sweeps import Where, listed
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import note, progress, show_table
 from hwsim.errors import UsageError
 
@@ -56,7 +57,8 @@ def pareto(
     with progress() as stage:
         stage(f"reading {sweep}")
         found = front_of(parts_of(sweep), goals, where)
-    write(found.table, out)
+    if out is not None:
+        found.table.write(out)
     show_choice(found.table, goals, where, printed, every)
     if printed is Format.TABLE:
         if len(found.nets) > 1 and "net" not in goals.by:
@@ -98,7 +100,8 @@ def best(
             note(f"{named}: {why_no_best(part, goals, where)}".removeprefix(": "))
     if found is None:
         raise typer.Exit(DOES_NOT_FIT)
-    write(found, out)
+    if out is not None:
+        found.write(out)
     show_choice(found, goals, where, printed, every)
     if printed is Format.TABLE:
         print(best_quote(found, goals, where))
@@ -118,53 +121,25 @@ def parts_of(sweep: Path) -> Iterator[SweepTable]:
 
 def check_out(out: Path | None) -> None:
     """Check that rows can be written where asked, before they are looked for."""
-    from hwsim.explore.parquet import duckdb
-    from hwsim.files import check_writable
+    from hwsim.explore.searching import check_out as check_file
 
-    if out is None:
-        return
-    if out.suffix.lower() not in (".csv", ".parquet"):
+    if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"--out {out}: must be a .csv or a .parquet")
-    check_writable(out)
-    if out.suffix.lower() == ".parquet":
-        duckdb("Parquet")
+    check_file(out)
 
 
-def write(table: SweepTable, out: Path | None) -> None:
-    """Write rows with every column."""
-    if out is None:
-        return
-    if out.suffix.lower() == ".parquet":
-        table.to_parquet(out)
-    else:
-        table.to_csv(out)
-
-
-def show_choice(table: SweepTable, goals: Goals, where: str | None, form: Format, every: bool) -> None:
+def show_choice(found: SweepTable, goals: Goals, where: str | None, form: Format, every: bool) -> None:
     """Print chosen rows; CSV and JSON with every column."""
     from hwsim.explore.choice_text import SHOWN, choice_table
-    from hwsim.report.render import latex_table, markdown_table
+    from hwsim.report.export import json_text
 
     limit = None if every else SHOWN
-    match form:
-        case Format.TABLE:
-            show_table(choice_table(table, goals, where, limit=limit))
-            if limit is not None and len(table) > limit:
-                print(f"… and {len(table) - limit:,} more: --all-rows shows them, --out writes them")
-            print()
-        case Format.MARKDOWN:
-            print(markdown_table(choice_table(table, goals, where, limit=limit)), end="")
-        case Format.LATEX:
-            print(latex_table(choice_table(table, goals, where, limit=limit)), end="")
-        case Format.CSV:
-            print(table.to_csv(), end="")
-        case Format.JSON:
-            print(_json(table), end="")
+    table = choice_table(found, goals, where, limit=limit)
 
+    def shown() -> None:
+        show_table(table)
+        if limit is not None and len(found) > limit:
+            print(f"… and {len(found) - limit:,} more: --all-rows shows them, --out writes them")
+        print()
 
-def _json(table: SweepTable) -> str:
-    import json
-
-    from hwsim.report.export import clean
-
-    return json.dumps(clean(list(table.rows())), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    print_in(form, table, shown=shown, csv=found.to_csv, json=lambda: json_text(list(found.rows())))

@@ -32,6 +32,7 @@ from hwsim.cli.arguments import (
     report_of,
     saved_report,
 )
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import console, note, progress, show, show_table
 from hwsim.errors import UsageError
 
@@ -224,27 +225,20 @@ def compare(
 def _print_comparison(comparison: Comparison, form: Format, top: int) -> None:
     from hwsim.report.export import rows_csv
     from hwsim.report.facts import quote
-    from hwsim.report.render import latex_table, markdown_table
     from hwsim.report.tables import comparison_table, delta_tables
 
     table = comparison_table(comparison)
-    match form:
-        case Format.TABLE:
-            show_table(table)
-            if not all(report.runs for report in comparison.reports):
-                print()
-            for report in comparison.reports:
-                if not report.runs:
-                    print(quote(report, console().width))
-            for title, deltas in delta_tables(comparison, top) if top > 0 else ():
-                print(f"\n{title}")
-                show_table(deltas)
-            print(f"\n{comparison}")
-        case Format.MARKDOWN:
-            print(markdown_table(table), end="")
-        case Format.LATEX:
-            print(latex_table(table), end="")
-        case Format.CSV:
-            print(rows_csv(comparison.totals()), end="")
-        case Format.JSON:
-            print(comparison.to_json(), end="")
+
+    def shown() -> None:
+        show_table(table)
+        if not all(report.runs for report in comparison.reports):
+            print()
+        for report in comparison.reports:
+            if not report.runs:
+                print(quote(report, console().width))
+        for title, deltas in delta_tables(comparison, top) if top > 0 else ():
+            print(f"\n{title}")
+            show_table(deltas)
+        print(f"\n{comparison}")
+
+    print_in(form, table, shown=shown, csv=lambda: rows_csv(comparison.totals()), json=comparison.to_json)

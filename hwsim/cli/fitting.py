@@ -27,6 +27,7 @@ from hwsim.cli.arguments import (
     pairs,
     smaller_of,
 )
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import progress, show_facts, show_table
 from hwsim.errors import UsageError
 
@@ -96,22 +97,22 @@ def _print(fits: list[Fit], form: Format) -> None:
     from hwsim.report.export import rows_csv
     from hwsim.report.fit_table import fit_facts, fit_quotes, fit_table
     from hwsim.report.fitting import fits_json
-    from hwsim.report.render import latex_table, markdown_table
 
-    match form:
-        case Format.TABLE:
-            show_table(fit_table(fits))
+    table = fit_table(fits)
+
+    def shown() -> None:
+        show_table(table)
+        print()
+        facts = fit_facts(fits)
+        if facts:
+            show_facts(facts)
             print()
-            facts = fit_facts(fits)
-            if facts:
-                show_facts(facts)
-                print()
-            print("\n".join(fit_quotes(fits)))
-        case Format.MARKDOWN:
-            print(markdown_table(fit_table(fits)), end="")
-        case Format.LATEX:
-            print(latex_table(fit_table(fits)), end="")
-        case Format.CSV:
-            print(rows_csv([row for one in fits for row in one.rows()]), end="")
-        case Format.JSON:
-            print(fits_json(fits), end="")
+        print("\n".join(fit_quotes(fits)))
+
+    print_in(
+        form,
+        table,
+        shown=shown,
+        csv=lambda: rows_csv([row for one in fits for row in one.rows()]),
+        json=lambda: fits_json(fits),
+    )

@@ -22,6 +22,7 @@ from hwsim.cli.arguments import (
     Parameters,
     Place,
     Runtime,
+    axes_of,
     chip_of,
     complete_field,
     dtype_of,
@@ -32,7 +33,6 @@ from hwsim.cli.arguments import (
 from hwsim.cli.choosing import EveryRow, show_choice
 from hwsim.cli.plotting_sweeps import listed
 from hwsim.cli.terminal import note, progress
-from hwsim.errors import UsageError
 
 if TYPE_CHECKING:
     from hwsim.explore.searching import Searched
@@ -100,9 +100,7 @@ def search(
     printed = format_of(form)
     check_out(out)
     goals = Goals.of(listed(least) or ([] if most else ["latency_ms"]), listed(most))
-    axes = dict(pairs(vary, "--vary"))
-    if len(axes) < len(vary or ()):
-        raise UsageError("--vary: a path stands twice; give one range")
+    axes = axes_of(vary)
     with progress() as stage:
         stage(f"reading {net}")
         ready = prepare(

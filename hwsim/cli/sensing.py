@@ -30,6 +30,7 @@ from hwsim.cli.arguments import (
     pairs,
 )
 from hwsim.cli.plotting_sweeps import Where, listed
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import progress, show_facts, show_table
 from hwsim.errors import UsageError
 
@@ -139,25 +140,16 @@ def sensitivity(
 
 
 def _print(found: Sensitivity, form: Format, every: bool) -> None:
-    import json
-
     from hwsim.explore.sensing_text import explained, record, rows, sensitivity_quote, sensitivity_table
-    from hwsim.report.export import clean, rows_csv
-    from hwsim.report.render import latex_table, markdown_table
+    from hwsim.report.export import json_text, rows_csv
 
     table = sensitivity_table(found, every=every)
-    match form:
-        case Format.TABLE:
-            show_table(table)
-            print()
-            show_facts(explained(found))
-            print()
-            print(sensitivity_quote(found))
-        case Format.MARKDOWN:
-            print(markdown_table(table), end="")
-        case Format.LATEX:
-            print(latex_table(table), end="")
-        case Format.CSV:
-            print(rows_csv(rows(found)), end="")
-        case Format.JSON:
-            print(json.dumps(clean(record(found)), indent=2, ensure_ascii=False, allow_nan=False))
+
+    def shown() -> None:
+        show_table(table)
+        print()
+        show_facts(explained(found))
+        print()
+        print(sensitivity_quote(found))
+
+    print_in(form, table, shown=shown, csv=lambda: rows_csv(rows(found)), json=lambda: json_text(record(found)))

@@ -25,6 +25,7 @@ from hwsim.cli.arguments import (
     Parameters,
     Place,
     Runtime,
+    axes_of,
     chip_of,
     complete_field,
     complete_net,
@@ -33,6 +34,7 @@ from hwsim.cli.arguments import (
     net_of,
     pairs,
 )
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import note, pipes_may_break, progress, show_facts, show_table
 from hwsim.errors import UsageError
 
@@ -117,7 +119,7 @@ def sweep(
         ready = prepare(
             graphs,
             chip_of(chip, runtime, set_),
-            _axes(vary),
+            axes_of(vary),
             design=design,
             sample=sample,
             seed=seed,
@@ -144,15 +146,6 @@ def _names(nets: str) -> list[str]:
     if not names:
         raise UsageError("name a net, or several separated by commas")
     return names
-
-
-def _axes(vary: list[str] | None) -> dict[str, str]:
-    axes: dict[str, str] = {}
-    for path, values in pairs(vary, "--vary"):
-        if path in axes:
-            raise UsageError(f"--vary {path}: stands here twice; give one list of values")
-        axes[path] = values
-    return axes
 
 
 @contextlib.contextmanager
@@ -324,10 +317,8 @@ def _join(source: Path, path: Path) -> None:
 
     if source.is_dir():
         join(Store.open(source), path)
-    elif path.suffix.lower() == ".parquet":
-        SweepTable.read(source).to_parquet(path)
     else:
-        SweepTable.read(source).to_csv(path)
+        SweepTable.read(source).write(path)
 
 
 def _columns(source: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -339,34 +330,30 @@ def _columns(source: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 
 def _print_rows(names: list[str], rows: list[tuple[Any, ...]], form: Format) -> None:
-    import json
-
-    from hwsim.report.export import clean, rows_csv
-    from hwsim.report.render import latex_table, markdown_table
+    from hwsim.report.export import json_text, rows_csv
     from hwsim.report.table import Column, Table
 
     records = [dict(zip(names, row, strict=True)) for row in rows]
-    if form is Format.JSON:
-        print(json.dumps(clean(records), indent=2, default=str))
-        return
-    if form is Format.CSV:
-        print(rows_csv(records), end="")
-        return
     numeric = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]
     columns = tuple(
         Column(name, numeric=number, overflow="keep" if number else "end", drop=index)
         for index, (name, number) in enumerate(zip(names, numeric, strict=True))
     )
     cells = [[_value(value) for value in row] for row in rows]
-    match form:
-        case Format.MARKDOWN:
-            print(markdown_table(Table(columns, cells)), end="")
-        case Format.LATEX:
-            print(latex_table(Table(columns, cells)), end="")
-        case _:
-            show_table(Table(columns, cells[:SHOWN]))
-            if len(rows) > SHOWN:
-                print(f"\n… and {len(rows) - SHOWN:,} more rows; --format csv prints them all".replace(",", " "))
+
+    def shown() -> None:
+        show_table(Table(columns, cells[:SHOWN]))
+        if len(rows) > SHOWN:
+            print(f"\n… and {len(rows) - SHOWN:,} more rows; --format csv prints them all".replace(",", " "))
+
+    print_in(
+        form,
+        Table(columns, cells),
+        shown=shown,
+        csv=lambda: rows_csv(records),
+        # SQL has dates and decimals, too.
+        json=lambda: json_text(records, default=str),
+    )
 
 
 def _value(value: Any) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from hwsim.cli.app import app
 from hwsim.cli.arguments import Form, Format, format_of
+from hwsim.cli.printing import print_in
 from hwsim.cli.terminal import progress, show_facts, show_table
 from hwsim.errors import UsageError, did_you_mean
 
@@ -98,35 +99,34 @@ def _draw(rows: list[Validated], plot: Path | None, residuals: Path | None) -> N
 
 def _print(rows: list[Validated], energies: list[EnergyRow], form: Format, *, whole: bool) -> None:
     from hwsim.report.export import rows_csv
-    from hwsim.report.render import latex_table, markdown_table
     from hwsim.silicon.energy import energy_errors
     from hwsim.silicon.export import checked_json
     from hwsim.silicon.groups import aimed_sets, by_chip_and_release
     from hwsim.silicon.tables import energy_table, groups_table, sets_table
 
     table = groups_table(by_chip_and_release(rows))
-    match form:
-        case Format.TABLE:
-            show_table(table)
+
+    def shown() -> None:
+        show_table(table)
+        print()
+        if whole:
+            show_table(sets_table(aimed_sets(rows)))
             print()
-            if whole:
-                show_table(sets_table(aimed_sets(rows)))
-                print()
-                show_table(energy_table(energy_errors(energies)))
-                print()
-            show_facts(
-                [
-                    ("fitted", "the shipped kernel tables, which were fitted to these rows"),
-                    ("left out", "a fit that has not seen the net's family (or the chip, or the release on that core)"),
-                    ("energy", "as shipped; run power of the other rounds by itself, and times the shipped latency"),
-                    ("error", "predicted over measured latency, less one; MAPE its mean size, p90 its 90th percentile"),
-                ]
-            )
-        case Format.MARKDOWN:
-            print(markdown_table(table), end="")
-        case Format.LATEX:
-            print(latex_table(table), end="")
-        case Format.CSV:
-            print(rows_csv([row.record() for row in rows]), end="")
-        case Format.JSON:
-            print(checked_json(rows, energies), end="")
+            show_table(energy_table(energy_errors(energies)))
+            print()
+        show_facts(
+            [
+                ("fitted", "the shipped kernel tables, which were fitted to these rows"),
+                ("left out", "a fit that has not seen the net's family (or the chip, or the release on that core)"),
+                ("energy", "as shipped; run power of the other rounds by itself, and times the shipped latency"),
+                ("error", "predicted over measured latency, less one; MAPE its mean size, p90 its 90th percentile"),
+            ]
+        )
+
+    print_in(
+        form,
+        table,
+        shown=shown,
+        csv=lambda: rows_csv([row.record() for row in rows]),
+        json=lambda: checked_json(rows, energies),
+    )

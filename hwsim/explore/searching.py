@@ -264,10 +264,8 @@ class Search:
                 progress(done, self.trials)
         table = SweepTable.joined(tables)
         table.metadata = {**self.ready.metadata, **self.manifest, "rows": done}
-        if out is not None and out.suffix.lower() == PARQUET:
-            table.to_parquet(out)
-        elif out is not None and out.suffix.lower() == CSV:
-            table.to_csv(out)
+        if out is not None and out.suffix.lower() in (CSV, PARQUET):
+            table.write(out)
         return Searched(table, self.goals, self.condition, done, self.points)
 
     def _generation(self, study: Any, first: int, count: int, worst: Floats) -> tuple[SweepTable, Floats]:

@@ -178,6 +178,21 @@ class SweepTable:
 
         write_parquet([self], Path(path))
 
+    def write(self, path: str | Path) -> None:
+        """Write the table as the Parquet or CSV file that the path's ending names.
+
+        Raises:
+            MissingExtraError: It is Parquet, and DuckDB is not installed.
+            UsageError: It is neither, or cannot be written.
+        """
+        match Path(path).suffix.lower():
+            case ".parquet":
+                self.to_parquet(path)
+            case ".csv":
+                self.to_csv(path)
+            case _:
+                raise UsageError(f"cannot write {path}: a table is a .parquet or a .csv")
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return the table as a DataFrame of the pandas that is installed.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -102,7 +101,9 @@ class Comparison:
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return ``to_dict`` as JSON text."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+        from hwsim.report.export import json_text
+
+        return json_text(self.to_dict(), indent=indent)
 
     def __str__(self) -> str:
         """Return the one line a person would quote: the fastest, and by how much."""

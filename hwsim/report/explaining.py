@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
@@ -15,7 +14,7 @@ from hwsim.cost import lower, natural_dtype, totals
 from hwsim.errors import UsageError
 from hwsim.graph import DType, Graph
 from hwsim.report.evaluation import evaluate
-from hwsim.report.export import clean
+from hwsim.report.export import clean, json_text
 from hwsim.report.holding import reasons
 from hwsim.report.record import Report
 from hwsim.report.words import percent, rounded, scaled
@@ -105,7 +104,7 @@ class Explanation:
 
     def to_json(self) -> str:
         """Return ``to_dict`` as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(self.to_dict())
 
 
 def explain(

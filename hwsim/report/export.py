@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,12 @@ def _with_nan(value: Json, numbers: set[str]) -> Json:
 
 def report_json(report: Report, *, indent: int | None = 2) -> str:
     """Return a report as JSON text."""
-    return json.dumps(report_dict(report), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(report_dict(report), indent=indent)
+
+
+def json_text(value: Json, *, indent: int | None = 2, default: Callable[[Any], Json] | None = None) -> str:
+    """Return plain values as JSON text; nan and infinities are null, and ``default`` makes plain what is not."""
+    return json.dumps(clean(value), indent=indent, ensure_ascii=False, allow_nan=False, default=default) + "\n"
 
 
 def rows_csv(rows: Sequence[dict[str, Json]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -13,7 +12,7 @@ from hwsim.chip import Chip, HardwarePoints
 from hwsim.cost import NOBODY, Costs, cost, lower, natural_dtype
 from hwsim.errors import CostError, UsageError
 from hwsim.graph import DType, Graph
-from hwsim.report.export import clean
+from hwsim.report.export import clean, json_text
 from hwsim.report.holding import live_tensors, memory_reports, unmappable_layers, why_not
 from hwsim.report.record import LiveTensor, MemoryReport
 from hwsim.report.way_out import CONTENTS, narrower_dtypes, ways_out
@@ -221,4 +220,4 @@ def fits_json(fits: Sequence[Fit]) -> str:
     """Return records as JSON text."""
     head = {"hwsim": __version__, "units": {"bytes": "byte", "items": "byte", "_per_s": "per second"}}
     told = head | {"fits": [one.to_dict() for one in fits]}
-    return json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(told)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from hwsim import __version__
-from hwsim.report.export import clean
+from hwsim.report.export import json_text
 from hwsim.silicon.energy import EnergyRow, energy_errors
 from hwsim.silicon.groups import Errors, aimed_sets, by_chip_and_release
 from hwsim.silicon.validation import Validated
@@ -37,7 +36,7 @@ def checked_json(rows: Sequence[Validated], energies: Sequence[EnergyRow] = ()) 
             for one in energy_errors(energies)
         ],
     }
-    return json.dumps(clean(told), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(told)
 
 
 def _errors(errors: Errors) -> dict[str, Any]:
