@@ -15,11 +15,15 @@ from hwsim.cost.array_time import buffer_names
 from hwsim.cost.candidates import ORDERS, ArraySetup, buffer_traffic
 from hwsim.cost.costs import Costs
 from hwsim.cost.hooks import coded
+from hwsim.cost.kept import Kept
 from hwsim.cost.nest import Nest
 from hwsim.cost.spatial import CUT
 from hwsim.cost.tiling import one_mapping
 from hwsim.cost.workload import Row, filter_share, image_rate
 from hwsim.errors import UsageError, did_you_mean
+
+# Operands that may stay in their buffer from layer to layer.
+RESIDENTS: tuple[Operand, ...] = ("ifmap", "ofmap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class Chosen:
         kept: An operand kept whole in its buffer besides, filter or ifmap; or empty.
         tiles: Tile size of N, G, K, C, P and Q.
         array: Rows and columns of the part of the array that is used; None for all of it.
+        resident: Of ifmap and ofmap, what is in its buffer before the layer or stays there after it.
     """
 
     dataflow: str
@@ -41,6 +46,7 @@ class Chosen:
     kept: str
     tiles: Mapping[str, int]
     array: tuple[int, int] | None = None
+    resident: tuple[Operand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,7 @@ def chosen_mappings(costs: Costs, point: int) -> dict[int, Chosen]:
     for i, layer in enumerate(costs.mapped_layers.tolist()):
         stays, sweep, kept = ORDERS[tiles.order[i, point]]
         part = int(tiles.array_rows[i, point]), int(tiles.array_cols[i, point])
+        here = {"ifmap": tiles.ifmap_bytes[i, point] == 0, "ofmap": tiles.kept_ofmap_bytes[i, point] > 0}
         found[layer] = Chosen(
             dataflow=flows[tiles.dataflow[i, point]].name,
             stays=stays,
@@ -84,6 +91,7 @@ def chosen_mappings(costs: Costs, point: int) -> dict[int, Chosen]:
             kept=kept,
             tiles={dim: int(getattr(tiles, dim.lower())[i, point]) for dim in CUT},
             array=None if part == whole else part,
+            resident=tuple(operand for operand in RESIDENTS if here[operand]),
         )
     return found
 
@@ -110,8 +118,12 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
     setup = replace(array_setup(engine, chip, rows, cols), sub_array=False)
     setup = layer_setup(setup, filter_share(row, engine), image_rate(row, engine))
     _check(row.nest, setup, chosen)
+    if chosen.resident and "resident" not in engine.inter_layer:
+        told = ", ".join(chosen.resident)
+        raise UsageError(f"resident = {told}: {engine.name} keeps nothing between layers, for it has no inter_layer")
     order = (chosen.stays, chosen.sweep, chosen.kept)
-    one = one_mapping(row.nest, setup, chosen.dataflow, order, chosen.tiles)
+    kept = Kept(**dict.fromkeys(chosen.resident, True))
+    one = one_mapping(row.nest, setup, chosen.dataflow, order, chosen.tiles, kept)
     held = zip(OPERANDS, setup.buffers, strict=True)
     rate = macs_per_pe(engine, row.dtype)
     outputs = np.array([row.nest.ofmap_elements])
@@ -124,7 +136,7 @@ def replay(row: Row, engine: ArrayEngine, chip: Chip, chosen: Chosen) -> Replaye
         home_bytes={
             "ifmap": int(coded(one.ifmap_bytes, one.ifmap_coded)[0]),
             "filter": int(coded(one.filter_bytes, one.filter_coded)[0]),
-            "ofmap": int(coded(np.array([row.nest.ofmap_bytes]), one.ofmap_coded)[0]),
+            "ofmap": int(coded(one.ofmap_bytes, one.ofmap_coded)[0]),
             "psum_in": int(one.psum_in_bytes[0]),
             "psum_out": int(one.psum_out_bytes[0]),
         },

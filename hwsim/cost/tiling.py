@@ -144,7 +144,12 @@ def candidates(nest: Nest, setup: ArraySetup, prices: Prices, kept: Kept = NOTHI
 
 
 def one_mapping(
-    nest: Nest, setup: ArraySetup, dataflow: str, order: tuple[str, str, str], tiles: Mapping[str, int]
+    nest: Nest,
+    setup: ArraySetup,
+    dataflow: str,
+    order: tuple[str, str, str],
+    tiles: Mapping[str, int],
+    kept: Kept = NOTHING,
 ) -> Candidates:
     """Return one mapping of a nest, whether or not it is among those of the mapspace.
 
@@ -154,11 +159,13 @@ def one_mapping(
         dataflow: Name of one of its dataflows.
         order: One of ``ORDERS``.
         tiles: Tile size of each dimension of ``CUT``; those left out stay whole.
+        kept: Which operands are kept between layers.
     """
     index = [flow.name for flow in setup.dataflows].index(dataflow)
     sizes = {dim: np.array([tiles.get(dim, nest.extents[dim])], dtype=np.int64) for dim in CUT}
     _, ordered = _of_order(nest, setup, setup.dataflows[index], sizes, _windows(nest, sizes), ORDERS.index(order))
-    return Candidates(**_streamed(nest, setup, _of_array(nest, setup, index, sizes) | ordered))
+    part = _streamed(nest, setup, _of_array(nest, setup, index, sizes) | ordered)
+    return Candidates(**stay(kept, nest, setup.dataflows[index], part))
 
 
 def _of_dataflow(nest: Nest, setup: ArraySetup, index: int, dataflow: Dataflow, kept: Kept) -> Iterator[Candidates]:

@@ -312,7 +312,9 @@ def _model_assumptions(engines: Sequence[ArrayEngine | CoreEngine]) -> tuple[str
     """Return what the models take for granted on these engines, as far as it moves the numbers."""
     told = []
     if any(isinstance(engine, ArrayEngine) for engine in engines):
-        told.append("array: layers run one after the other; tensors go back to their home memory in between")
+        keeps = any(isinstance(engine, ArrayEngine) and engine.inter_layer for engine in engines)
+        between = "stay on chip in between where that is best" if keeps else "go back to their home memory in between"
+        told.append(f"array: layers run one after the other; tensors {between}")
         told.append("array: concat and split are addressed in place")
     if any(isinstance(engine, CoreEngine) for engine in engines):
         told.append("core: each tensor crosses its memory's port once per layer")

@@ -92,7 +92,7 @@ def loop_nest(row: Row, engine: ArrayEngine, chip: Chip, done: Replayed) -> list
     shape = " ".join(f"{dim}{extents[dim]}" for dim in DIMS if extents[dim] > 1)
     work = f"{scaled(row.macs, 'MAC')}, {round(done.cycles):,} cycles"
     lines = [f"{row.layer.name}: {row.kind} {shape}, {work}, {dataflow.name}"]
-    moved = ", ".join(f"{name} {human_bytes(count)}" for name, count in done.home_bytes.items() if count)
+    moved = ", ".join(f"{name} {human_bytes(count)}" for name, count in done.home_bytes.items() if count) or "nothing"
     lines.append(f"{' ' * INDENT}{', '.join(engine.homes(chip))}: {moved}")
     depth = 2
     loops = [dim for dim in LOOPS[done.chosen.stays, done.chosen.sweep] if tiles[dim] < extents[dim]]
@@ -185,12 +185,15 @@ def _notes(nest: Nest, engine: ArrayEngine, chip: Chip, dataflow: Dataflow, laid
         told.append("psums: none leaves unfinished")
     if chosen.array is not None:
         told.append(f"part: {laid.pes} PEs are used, {chosen.array[0]} rows and {chosen.array[1]} columns")
+    if chosen.resident:
+        stays = {"ifmap": "a layer before left the ifmap in its buffer", "ofmap": "the ofmap stays in its buffer"}
+        told.append(f"on chip: {'; '.join(stays[operand] for operand in chosen.resident)}")
     if chosen.kept:
         told.append(f"kept: the {chosen.kept} stays in its buffer whole and crosses once")
     slides = chosen.stays == "filter" or (chosen.stays == "ifmap" and trips["C"] == 1)
     axis, dim, word = (nest.rows, "P", "rows") if chosen.sweep == "P" else (nest.cols, "Q", "columns")
     seen = axis.touched(chosen.tiles[dim])
-    if trips[dim] > 1 and seen.total > seen.sliding and chosen.kept != "ifmap" and "ifmap" in done.tile_bytes:
+    if trips[dim] > 1 and seen.total > seen.sliding and chosen.kept != "ifmap" and done.tile_bytes.get("ifmap"):
         if slides:
             told.append(f"sliding: a sweep fetches {seen.sliding} ifmap {word}, without it {seen.total}")
         else:

@@ -41,8 +41,8 @@ class Loops(_Model):
 class LayerMapping(_Model):
     """How an array runs a layer, and what that comes to.
 
-    The choices are ``dataflow``, ``stays``, ``sweep``, ``kept`` and ``tile``; ``loops`` and ``taps`` say for which
-    layer. What it comes to is told for readers, and compared when the file is read, where it stands there.
+    The choices are ``dataflow``, ``stays``, ``sweep``, ``kept``, ``tile`` and ``resident``; ``loops`` and ``taps`` say
+    for which layer. What it comes to is told for readers, and compared when the file is read, where it stands there.
     """
 
     layer: str
@@ -54,6 +54,7 @@ class LayerMapping(_Model):
     kept: Literal["ifmap", "filter", ""] = ""
     tile: Loops
     array: tuple[Extent, Extent] | None = None
+    resident: tuple[Literal["ifmap", "ofmap"], ...] | None = None
     cycles: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     tile_bytes: dict[str, Count] | None = None
     home_bytes: dict[str, Count] | None = None
@@ -100,6 +101,7 @@ def _record(row: Row, done: Replayed) -> LayerMapping:
         kept=cast("Literal['ifmap', 'filter', '']", done.chosen.kept),
         tile=Loops(**done.chosen.tiles),
         array=done.chosen.array,
+        resident=cast('tuple[Literal["ifmap", "ofmap"], ...]', done.chosen.resident) or None,
         cycles=done.cycles,
         tile_bytes=done.tile_bytes,
         home_bytes=done.home_bytes,
@@ -211,6 +213,7 @@ def replayed(
             kept=layer.kept,
             tiles=layer.tile.model_dump(),
             array=layer.array,
+            resident=layer.resident or (),
         )
         try:
             done = replay(row, engine, chip, chosen)

@@ -61,6 +61,35 @@ def test_a_chosen_mapping_replayed_comes_to_what_the_report_has(name, objective,
             assert list(moved) == costs.traffic_bytes[names.index(buffer), ..., index, 0].sum(axis=1).tolist()
 
 
+def test_what_stays_between_layers_is_replayed_and_read_back(small_net, npu, tmp_path):
+    chip = npu.replace("npu.inter_layer", ["resident"])
+    costs = cost(lower(small_net, dtype="int8"), HardwarePoints.of(chip), objective="traffic")
+    names = [memory.name for memory in chip.memories]
+    found = mappings_of(small_net, chip, objective="traffic", dtype="int8")
+    layers = {layer.layer: layer for layer in found.file.layers}
+    stays = {"ifmap": 0, "ofmap": 0}
+    for index, one in chosen_mappings(costs, 0).items():
+        row = costs.workload.rows[index]
+        done = replay(row, costs.mapped_engine, chip, one)
+        moved = costs.traffic_bytes[:, ..., index, 0]
+        assert sum(done.home_bytes.values()) == moved[names.index("dram")].sum()
+        assert list(done.buffer_bytes["sram"]) == moved[names.index("sram")].sum(axis=1).tolist()
+        assert (layers[row.layer.name].resident or ()) == one.resident
+        for operand in one.resident:
+            stays[operand] += 1
+            assert done.home_bytes[operand] == 0
+    assert min(stays.values()) > 0
+    assert any(
+        "on chip: a layer before left the ifmap in its buffer" in line for block in found.blocks for line in block
+    )
+    path = tmp_path / "m.yaml"
+    path.write_text(mapping_yaml(found.file))
+    again = mappings_of(small_net, chip, objective="traffic", dtype="int8", source=path)
+    assert (again.file, again.blocks) == (found.file, found.blocks)
+    with pytest.raises(UsageError, match=r"resident = .*: npu keeps nothing between layers"):
+        mappings_of(small_net, npu, objective="traffic", dtype="int8", source=path)
+
+
 @pytest.mark.parametrize("objective", ["latency", "energy", "traffic"])
 def test_a_file_read_back_is_what_counted_execution_counts(objective, npu, tmp_path):
     chip = tight(npu, **{"sram.transfers": "serial"})
