@@ -95,9 +95,12 @@ def plot_pareto(
     names = [f"{group.name} ({count(len(group.front))} of {count(len(group.rows))})" for group in groups]
     if len(groups) > 1:
         paper.legend(handles, names, "front, and of how many points")
-    paper.title(*_titles(table, groups, across, up, point))
+    apart, alike = _ways(table, chosen)
+    paper.title(*_titles(table, groups, across, up, point, alike))
     inked = np.concatenate([_corners(group, across, up) for group in groups])
-    place_labels(axes, [_spot(table, row, across, up, vital=point is not None) for row in chosen], inked)
+    # Where rings agree in every axis the note has said it all.
+    spots = [_spot(table, row, across, up, apart, vital=point is not None) for row in chosen if apart or not alike]
+    place_labels(axes, spots, inked)
     for row in chosen:
         axes.plot(
             across.values[row], up.values[row], "o", color="none", markeredgecolor=INK, markersize=7, label="chosen"
@@ -235,9 +238,16 @@ def _corners(group: _Group, across: Quantity, up: Quantity) -> Floats:
     return np.stack([across.values[group.front], up.values[group.front]], axis=1)
 
 
-def _spot(table: SweepTable, row: int, across: Quantity, up: Quantity, *, vital: bool) -> Spot:
-    """Return the label of a chosen point: the axes that lead there."""
+def _ways(table: SweepTable, chosen: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Return the axes by which the chosen points differ, or that lead to the only one; and what they agree in, told."""
     ways = [column.name for column in table.axes if varies(table, column.name)]
+    values = {name: table[name][list(chosen)] for name in ways}
+    apart = [name for name, of in values.items() if len(chosen) < 2 or (of != of[0]).any()]
+    return apart, [told(table, name, values[name][0]) for name in ways if name not in apart]
+
+
+def _spot(table: SweepTable, row: int, across: Quantity, up: Quantity, ways: Sequence[str], *, vital: bool) -> Spot:
+    """Return the label of a chosen point: the axes that lead there."""
     values = {name: table[name][row] for name in ways}
     # A nan is an axis of another sweep than the one that the point is from.
     lines = [told(table, name, value) for name, value in values.items() if value == value] or [
@@ -248,16 +258,22 @@ def _spot(table: SweepTable, row: int, across: Quantity, up: Quantity, *, vital:
 
 
 def _titles(
-    table: SweepTable, groups: Sequence[_Group], across: Quantity, up: Quantity, point: int | None
+    table: SweepTable,
+    groups: Sequence[_Group],
+    across: Quantity,
+    up: Quantity,
+    point: int | None,
+    alike: Sequence[str],
 ) -> tuple[str, str]:
-    """Return the title, and the note that says what is drawn."""
+    """Return the title, and the note that says what is drawn, and what the chosen points agree in."""
     kept, points = sum(len(group.front) for group in groups), sum(len(group.rows) for group in groups)
     whose = " on ".join(name for name in whole_names(table) if name)
     fails = len(table) - points
     what = f"{'front' if len(groups) == 1 else 'fronts'} of {across.name} and {up.name}"
     title = f"{whose}{': ' if whose else ''}{what}, {count(kept)} of {count(points)} points"
-    notes = ["a ring: the least product of both"] * (point is None and len(groups) <= MOST_CHOSEN)
-    notes += [f"a ring: point {point}"] * (point is not None)
+    where = f", at {', '.join(alike)}" if alike else ""
+    notes = [f"a ring: the least product of both{where}"] * (point is None and len(groups) <= MOST_CHOSEN)
+    notes += [f"a ring: point {point}{where}"] * (point is not None)
     notes += [f"{count(fails)} that do not run left out"] * (fails > 0)
     notes += ["the darker, the more points"] * (points > MOST_DOTS)
     return title, "; ".join(notes)

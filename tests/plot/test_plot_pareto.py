@@ -81,6 +81,26 @@ def test_unasked_the_least_product_is_annotated():
     assert ring.get_xdata().item() == table["latency_s"][product.argmin()]
 
 
+def test_rings_are_told_by_what_they_differ_in():
+    # Latency (rows + KiB) / net, energy KiB: the least product is at 1 KiB and 1 row for every net.
+    axes = {"sram_size_kib": [1.0, 2.0], "npu_rows": [1, 2]}
+    slow = {"net_a": 1.0, "net_b": 2.0}
+
+    def latency(row):
+        return (row["npu_rows"] + row["sram_size_kib"]) * slow[row["net"]]
+
+    alike = plot_pareto(made(axes, tuple(slow), latency))
+    assert [text.get_text() for text in alike.texts if text.get_text()] == []
+    note = whole_figure(alike).get_supxlabel()
+    assert note == "a ring: the least product of both, at sram size 1 KiB, npu rows 1"
+    # A net that is faster on 2 rows.
+    apart = plot_pareto(
+        made(axes, tuple(slow), lambda row: latency(row) / (row["npu_rows"] ** 3) ** (row["net"] > "net_a"))
+    )
+    assert {text.get_text() for text in apart.texts if text.get_text()} == {"npu rows 1", "npu rows 2"}
+    assert whole_figure(apart).get_supxlabel() == "a ring: the least product of both, at sram size 1 KiB"
+
+
 def test_many_points_are_bins(tmp_path):
     few, many = tmp_path / "few.svg", tmp_path / "many.svg"
     save(plot_pareto(scattered(MOST_DOTS)), few)
