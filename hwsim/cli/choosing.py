@@ -121,7 +121,7 @@ def parts_of(sweep: Path) -> Iterator[SweepTable]:
 
 def check_out(out: Path | None) -> None:
     """Check that rows can be written where asked, before they are looked for."""
-    from hwsim.explore.searching import check_out as check_file
+    from hwsim.explore.files import check_out as check_file
 
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"--out {out}: must be a .csv or a .parquet")

@@ -95,7 +95,8 @@ def search(
     """Search designs where a grid is too large, for one objective or several, under conditions."""
     from hwsim.explore import prepare
     from hwsim.explore.choosing import Goals
-    from hwsim.explore.searching import Search, check_out, drawing
+    from hwsim.explore.files import check_out
+    from hwsim.explore.searching import Search, drawing
 
     printed = format_of(form)
     check_out(out)

@@ -12,17 +12,25 @@ import numpy as np
 
 from hwsim.errors import UsageError
 from hwsim.explore.names import Column, find
-from hwsim.explore.parquet import read_parquet
+from hwsim.explore.parquet import duckdb, read_parquet
 from hwsim.explore.store import Store
 from hwsim.explore.table import SweepTable
 from hwsim.explore.words import Words
-from hwsim.files import need_regular
+from hwsim.files import check_writable, need_regular
 
 PARQUET, CSV = ".parquet", ".csv"
 FIRST_RESULT = "latency_s"
 KEYS = ("point", "net", "batch", "dtype", "runtime")
 WORDS = ("net", "dtype", "runtime", "reason")
 _TRUTH = {"true": True, "false": False}
+
+
+def check_out(out: Path | None) -> None:
+    """Check that a table's file can be written where asked, before the work is done; a folder is another's matter."""
+    if out is not None and out.suffix.lower() in (CSV, PARQUET):
+        check_writable(out)
+        if out.suffix.lower() == PARQUET:
+            duckdb("Parquet")
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> SweepTable:

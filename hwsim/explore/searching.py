@@ -24,10 +24,9 @@ from hwsim.explore.choosing import Goals, Names
 from hwsim.explore.design import Design
 from hwsim.explore.expression import Expression, parse
 from hwsim.explore.extras import need
-from hwsim.explore.files import CSV, PARQUET
+from hwsim.explore.files import CSV, PARQUET, check_out
 from hwsim.explore.grid import MAX_SAMPLES, Sampling
 from hwsim.explore.listed import answer_at
-from hwsim.explore.parquet import duckdb
 from hwsim.explore.prepared import Sweep, prepare
 from hwsim.explore.ranges import Span
 from hwsim.explore.store import MANIFEST, Store
@@ -139,14 +138,6 @@ def _count(name: str, count: int) -> int:
     if not 1 <= count <= MAX_SAMPLES:
         raise UsageError(f"{name} = {count:,}: must be from 1 to {MAX_SAMPLES:,}")
     return count
-
-
-def check_out(out: Path | None) -> None:
-    """Check that a file can be written where asked, before the work is done."""
-    if out is not None and out.suffix.lower() in (CSV, PARQUET):
-        check_writable(out)
-        if out.suffix.lower() == PARQUET:
-            duckdb("Parquet")
 
 
 def drawing(trials: int, seed: int) -> Sampling:

@@ -10,13 +10,13 @@ from typing import Any
 from hwsim.chip import Chip
 from hwsim.errors import UsageError
 from hwsim.explore.design import Design
-from hwsim.explore.files import CSV, PARQUET, csv_text
+from hwsim.explore.files import CSV, PARQUET, check_out, csv_text
 from hwsim.explore.grid import Sampling
-from hwsim.explore.parquet import duckdb, write_parquet
+from hwsim.explore.parquet import write_parquet
 from hwsim.explore.prepared import Progress, Sweep, prepare
 from hwsim.explore.store import Store
 from hwsim.explore.table import SweepTable
-from hwsim.files import check_writable, write_whole
+from hwsim.files import write_whole
 from hwsim.graph import DType, Graph
 
 # A CSV of more rows than this keeps the order in which they were visited.
@@ -106,13 +106,9 @@ def stored(
     Raises:
         HwsimError: It cannot be written, or holds another sweep.
     """
-    suffix = out.suffix.lower()
-    if suffix in (PARQUET, CSV):
-        if shard != (1, 1):
-            raise UsageError(f"out = {out}: the shards of a sweep meet in a folder, not in a file; join it afterwards")
-        check_writable(out)
-        if suffix == PARQUET:
-            duckdb("Parquet")
+    if out.suffix.lower() in (PARQUET, CSV) and shard != (1, 1):
+        raise UsageError(f"out = {out}: the shards of a sweep meet in a folder, not in a file; join it afterwards")
+    check_out(out)
     store = Store.create(chunk_folder(out), ready.manifest, resume=resume, force=force, shared=shard != (1, 1))
     ready.into(store, shard=shard, **how)
     return store
